@@ -1,0 +1,60 @@
+# People and CI use the same targets. `make help` lists them.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
+
+$(READY): requirements/dev.txt pyproject.toml dev/setup.sh
+	@sh dev/setup.sh $(PYTHON) $(VENV)
+	@touch $@
+
+.PHONY: setup
+setup: $(READY) ## Make the virtual environment from the lock file (hashes checked)
+
+.PHONY: demo
+demo: $(READY) ## Run the product for real on this machine (HOLD=1 keeps it open)
+	@$(BIN)/python -m demo $(if $(HOLD),--hold)
+
+.PHONY: test
+test: lint contracts control-plane ## Lint, types, contracts, and every test
+	@$(BIN)/python -m pytest $(PYTEST)
+
+.PHONY: control-plane
+control-plane: $(READY) ## Build etcd and Kubernetes, once; minutes
+	@$(BIN)/python -m control_plane build >/dev/null || [ "$$CONNTRACK_REQUIRE_APISERVER" != 1 ]
+
+.PHONY: lint
+lint: $(READY) ## Format check, linter and types
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+
+.PHONY: contracts
+contracts: $(READY) ## Who may import whom
+	@$(BIN)/lint-imports
+
+.PHONY: fmt
+fmt: $(READY) ## Format and mend what can be mended
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+.PHONY: bench
+bench: $(READY) ## Memory, CPU and the time from kubectl apply to the kernel
+	@$(BIN)/python -m bench
+
+.PHONY: docs
+docs: $(READY) ## Write the generated pages
+	@$(BIN)/python -m generate
+
+.PHONY: lock
+lock: $(READY) ## Choose dependency versions anew, a week old at least
+	@sh dev/lock.sh $(BIN)/uv
+
+.PHONY: clean
+clean: ## Remove what was built in the checkout; caches outside it stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

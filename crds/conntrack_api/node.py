@@ -1,0 +1,127 @@
+"""
+ConntrackNode: what one node is told, and what it answers.
+
+Named exactly like its Node and owned by it. The operator writes the spec, the agent
+of that node writes the status.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, Final
+
+from conntrack_api.bounds import Items, Text
+from conntrack_api.conditions import Condition
+from conntrack_api.policy import Adjust, Pressure
+
+KIND: Final = "ConntrackNode"
+PLURAL: Final = "conntracknodes"
+
+
+class NodeMode(StrEnum):
+    """What the agent shall do."""
+
+    OBSERVE = "Observe"
+    """Report; write nothing."""
+
+    ENFORCE = "Enforce"
+    """Make the kernel have the settings."""
+
+    REVERT = "Revert"
+    """Bring back the baseline, then write nothing more."""
+
+
+class BucketsPath(StrEnum):
+    """How this kernel lets the number of buckets be changed; found by trying."""
+
+    SYSCTL = "Sysctl"
+    MODULE_PARAMETER = "ModuleParameter"
+    NONE = "None"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyRef:
+    """The policy that governs this node."""
+
+    name: Annotated[str, Text(253)]
+    uid: Annotated[str, Text(64)]
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSpec:
+    """What the node is told: numbers only, nothing left to interpret."""
+
+    policy_ref: PolicyRef
+    node_uid: Annotated[str, Text(64)]
+    """UID of the Node object this was planned for; never changes."""
+    revision: Annotated[str, Text(32)]
+    """Hash of everything below; the agent answers with it."""
+    mode: NodeMode
+    adjust: Adjust = Adjust.EXACT
+    settings: Mapping[str, int] = field(default_factory=dict)
+    """Kernel name to value, every one within its bounds."""
+    pressure: Pressure = field(default_factory=Pressure)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableStatus:
+    """How full the table is."""
+
+    entries: int
+    max_entries: int
+    """0: this kernel counts without a limit."""
+    buckets: int
+    used_percent: int
+    """Entries of limit, rounded down; 0 without a limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFacts:
+    """What the agent found out about the host."""
+
+    kernel: Annotated[str, Text(128)]
+    cores: int
+    memory_bytes: int
+    buckets_path: BucketsPath
+    agent: Annotated[str, Text(32)]
+    """Version of the agent that reports."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """One setting that is not as asked."""
+
+    setting: Annotated[str, Text(64)]
+    reason: Annotated[str, Text(64)]
+    message: Annotated[str, Text(512)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStatus:
+    """What the node answers."""
+
+    observed_generation: int = -1
+    applied_revision: Annotated[str, Text(32)] | None = None
+    """The last revision that the kernel was shown to have."""
+    heartbeat: str | None = None
+    """When this was written, RFC 3339."""
+    table: TableStatus | None = None
+    facts: NodeFacts | None = None
+    baseline: Mapping[str, int] = field(default_factory=dict)
+    """Kernel name to the value found before our first write of it."""
+    failures: Annotated[tuple[Failure, ...], Items(16)] = ()
+    conditions: Annotated[tuple[Condition, ...], Items(8)] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConntrackNode:
+    """A node's object as the API server gave it."""
+
+    name: str
+    uid: str
+    generation: int
+    resource_version: str = ""
+    deleting: bool = False
+    spec: NodeSpec
+    status: NodeStatus = field(default_factory=NodeStatus)

@@ -1,0 +1,95 @@
+"""
+This host's kernel: whether the demonstration may change it, and the way back.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from types import TracebackType
+from typing import Final, Self
+
+from conntrack_agent.kernel import LinuxKernel
+from conntrack_agent.observations import Observation
+from conntrack_agent.observe import observe
+from demo.errors import DemoFailed
+
+BUSY_ENTRIES: Final = 5000
+"""A host with more live entries than this is at work, and is only observed."""
+
+
+def look() -> Observation:
+    """
+    Observe this host's kernel.
+    """
+    return observe(LinuxKernel())
+
+
+def hands_off(seen: Observation) -> str:
+    """
+    Tell why this host is to be observed only; empty when it may be changed.
+    """
+    if os.geteuid() != 0:
+        return "without root its settings cannot be written"
+    if seen.entries is None:
+        return "its kernel has no connection tracking loaded"
+    if not seen.initial_namespace:
+        return "this is a container: the table's size belongs to the host around it"
+    if seen.entries > BUSY_ENTRIES:
+        return f"it is at work ({seen.entries} live entries)"
+    return ""
+
+
+class Guard:
+    """Brings the host's values back when the context is left, or our process dies."""
+
+    def __init__(self, found: Observation) -> None:
+        """
+        Remember what to bring back.
+
+        Args:
+            found: The host as it was before anything was started.
+        """
+        self._found = found
+        self._process: subprocess.Popen[str]
+
+    def __enter__(self) -> Self:
+        """
+        Start the guard's process.
+        """
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "demo.guard"],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        )
+        self._tell(json.dumps(dict(self._found.values)))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """
+        Let it bring the values back, and wait until it has.
+        """
+        if self._process.stdin:
+            self._process.stdin.close()
+        if self._process.wait() and error is None:
+            raise DemoFailed("this host's values could not all be put back")
+
+    def writer(self, pid: int) -> None:
+        """
+        Name a process that writes the values, and must be gone before they come back.
+        """
+        self._tell(f"+{pid}")
+
+    def _tell(self, line: str) -> None:
+        """
+        Send one line.
+        """
+        if self._process.stdin:
+            self._process.stdin.write(f"{line}\n")
+            self._process.stdin.flush()

@@ -1,0 +1,165 @@
+"""
+The whole product on real parts, for tests.
+
+An API server that keeps an audit log, the operator and two agents as processes of
+their own. Only the kernels are captured trees.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from conntrack_agent.testing import tree
+from control_plane import ControlPlane
+from control_plane.processes import Watch
+from demo.cast import FIXTURES, ROOT, Cast, Member
+from demo.errors import DemoFailed
+
+NETFILTER = "proc/sys/net/netfilter"
+DEADLINE = 60.0
+_FIRST_FAILURE = 300
+
+
+class Cluster:
+    """A little cluster, and what was written in it."""
+
+    def __init__(self, plane: ControlPlane, folder: Path, watch: Watch) -> None:
+        """
+        Register two nodes and start everything.
+        """
+        self.plane = plane
+        self.members = tuple(
+            Member(
+                name=f"linux-{version.replace('.', '-')}",
+                root=tree(FIXTURES / f"linux-{version}", folder / version),
+                labels={},
+            )
+            for version in ("4.4", "6.1")
+        )
+        self.cast = Cast(plane, folder, watch)
+        plane.kubectl_run("apply", "-f", str(ROOT / "crds"))
+        plane.kubectl_run("apply", "-f", str(ROOT / "dev/demo/rbac.yaml"))
+        plane.kubectl_run("wait", "--for=condition=Established", "crd", "--all")
+        for member in self.members:
+            plane.kubectl_run("apply", "-f", "-", input=member.manifest())
+        self.operator = self.cast.start_operator()
+        self.agents = [self.cast.start_agent(member) for member in self.members]
+
+    def apply(self, **spec: object) -> None:
+        """
+        Apply the one policy as a person would.
+        """
+        policy = {
+            "apiVersion": "conntrack.dev/v1alpha1",
+            "kind": "ConntrackPolicy",
+            "metadata": {"name": "everything"},
+            "spec": {"nodeSelector": {}, **spec},
+        }
+        self.plane.kubectl_run("apply", "-f", "-", input=yaml.safe_dump(policy))
+
+    def wait_ready(self) -> None:
+        """
+        Wait as a person would.
+        """
+        self.plane.kubectl_run(
+            *("wait", "--for=condition=Ready", "conntrackpolicy/everything"),
+            f"--timeout={DEADLINE:.0f}s",
+        )
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        """
+        Read one object.
+        """
+        done = self.plane.kubectl_run("get", kind, name, "-o", "json")
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def values(self) -> list[dict[str, str]]:
+        """
+        Read every kernel's settings.
+        """
+        return [
+            {
+                file.name: file.read_text().strip()
+                for file in sorted((member.root / NETFILTER).iterdir())
+            }
+            | {"hashsize": self.hashsize(member).read_text().strip()}
+            for member in self.members
+        ]
+
+    def kernel_writes(self) -> list[dict[str, int]]:
+        """
+        Tell when each kernel file was last written; equal lists mean no write.
+        """
+        return [
+            {
+                str(file): file.stat().st_mtime_ns
+                for file in [
+                    *(member.root / NETFILTER).iterdir(),
+                    self.hashsize(member),
+                ]
+            }
+            for member in self.members
+        ]
+
+    @staticmethod
+    def hashsize(member: Member) -> Path:
+        """
+        Name the module parameter of a node.
+        """
+        return member.root / "sys/module/nf_conntrack/parameters/hashsize"
+
+
+def until(check: Callable[[], object], what: str) -> None:
+    """
+    Wait for a condition; fail with its name.
+    """
+    deadline = time.monotonic() + DEADLINE
+    while not check():
+        if time.monotonic() > deadline:
+            raise DemoFailed(f"not within {DEADLINE:.0f} s: {what}")
+        time.sleep(0.05)
+
+
+class Audit:
+    """What was asked of the API server, by its own account."""
+
+    def __init__(self, folder: Path) -> None:
+        """
+        Write the audit policy.
+        """
+        self._policy = folder / "audit.yaml"
+        self._log = folder / "audit.log"
+        self._policy.write_text(
+            "apiVersion: audit.k8s.io/v1\nkind: Policy\n"
+            "omitStages: [RequestReceived, ResponseStarted]\n"
+            "rules: [{level: Metadata, resources: [{group: conntrack.dev}]}]\n"
+        )
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """
+        Give the API server's flags.
+        """
+        return (
+            f"--audit-policy-file={self._policy}",
+            f"--audit-log-path={self._log}",
+        )
+
+    def writes(self, *accounts: str) -> list[str]:
+        """
+        List the successful writes of our two accounts so far, oldest first.
+        """
+        found = []
+        for line in self._log.read_text().splitlines():
+            event = json.loads(line)
+            account = event["user"]["username"].rpartition(":")[2]
+            wanted = account in (accounts or ("conntrack-operator", "conntrack-agent"))
+            success = event.get("responseStatus", {}).get("code", 500) < _FIRST_FAILURE
+            if wanted and success and event["verb"] not in ("get", "list", "watch"):
+                found.append(f"{account} {event['verb']} {event['requestURI']}")
+        return found

@@ -1,0 +1,66 @@
+"""
+Command line: write the generated pages, or compare them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from generate.api_page import api_page
+from generate.settings_page import settings_page
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROOT = Path(__file__).parents[2]
+CRDS = ("conntrackpolicies.yaml", "conntracknodes.yaml")
+
+EXIT_OUTDATED = 1
+
+
+def pages() -> dict[Path, str]:
+    """
+    Give every generated page: file to text.
+    """
+    crds = [yaml.safe_load((ROOT / "crds" / name).read_text()) for name in CRDS]
+    return {
+        ROOT / "docs" / "settings.md": settings_page(),
+        ROOT / "docs" / "api.md": api_page(crds),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """
+    Write the pages, or compare them.
+
+    Args:
+        arguments: Words of the command line; ``None`` means those of this process.
+
+    Returns:
+        Exit code: 0 written, or up to date; 1 a page is not.
+    """
+    parser = argparse.ArgumentParser(prog="python -m generate", description=__doc__)
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail on a difference"
+    )
+    check = parser.parse_args(arguments).check
+    outdated = 0
+    for path, text in pages().items():
+        if path.exists() and path.read_text() == text:
+            continue
+        if check:
+            name = path.relative_to(ROOT)
+            print(f"{name} is out of date; run: make docs", file=sys.stderr)
+            outdated = EXIT_OUTDATED
+        else:
+            path.write_text(text)
+    return outdated
+
+
+if __name__ == "__main__":
+    sys.exit(main())

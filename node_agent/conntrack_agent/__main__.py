@@ -1,0 +1,63 @@
+"""
+Start: read the configuration, take the journal, follow and loop until SIGTERM.
+"""
+
+import signal
+import sys
+import time
+from types import FrameType
+
+from conntrack_agent import config, logs
+from conntrack_agent.agent import Agent
+from conntrack_agent.cluster import ApiCluster
+from conntrack_agent.errors import AgentError
+from conntrack_agent.follow import Follower, start_following
+from conntrack_agent.journal import DiskJournal
+from conntrack_agent.kernel import LinuxKernel
+from conntrack_agent.loop import Loop
+
+
+def main() -> int:
+    """
+    Run the agent until it is told to stop.
+
+    Returns:
+        0 after SIGTERM or SIGINT; 2 when it cannot start, with one sentence.
+    """
+    try:
+        settings = config.load(sys.argv[1:])
+        journal = DiskJournal(settings.state_dir, settings.node)
+        journal.lock()
+    except AgentError as error:
+        print(f"conntrack-agent: {error}", file=sys.stderr)
+        return 2
+    logs.start(settings.log_format)
+    cluster = ApiCluster(
+        server=settings.server,
+        node=settings.node,
+        ca_file=settings.ca_file,
+        token_file=settings.token_file,
+    )
+    kernel = LinuxKernel(settings.host_root, settings.mounts)
+    agent = Agent(kernel, journal, clock=time.monotonic)
+    loop = Loop(
+        agent,
+        cluster,
+        observe_seconds=settings.observe_seconds,
+        clock=time.monotonic,
+    )
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        loop.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    start_following(
+        Follower(cluster, loop.tell, clock=time.monotonic, sleep=time.sleep)
+    )
+    loop.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

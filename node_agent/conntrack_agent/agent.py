@@ -1,0 +1,131 @@
+"""
+The order of work on a node: one pass.
+
+Each pass starts from what is: look; compare; write down what will be done; do it;
+look again; say so. Missing information (no object, no answer) means wait, never undo.
+"""
+
+import logging
+import random
+from collections.abc import Callable
+
+from conntrack_agent.changes import Findings
+from conntrack_agent.diff import diff
+from conntrack_agent.enforce import Enforcer, Kernel
+from conntrack_agent.memory import Accepted
+from conntrack_agent.notes import Journal, Notes
+from conntrack_agent.observe import observe
+from conntrack_agent.report import report
+from conntrack_api.node import ConntrackNode, NodeMode, NodeStatus
+
+log = logging.getLogger("conntrack_agent")
+
+
+class Agent:
+    """The agent of one node, without its connection to the cluster."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        journal: Journal,
+        *,
+        clock: Callable[[], float],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """
+        Put the parts together and read the journal.
+
+        Args:
+            kernel: The kernel settings.
+            journal: What outlives the process.
+            clock: Monotonic seconds; goes on while the process restarts.
+            chance: Random numbers in [0, 1).
+        """
+        self._kernel = kernel
+        self._notes = Notes(journal)
+        self._enforcer = Enforcer(kernel, self._notes, clock=clock, chance=chance)
+        self._gone = False
+        self._refused = ("", 0)
+        self._heard_of = ""
+        self._last = NodeStatus()
+
+    @property
+    def accepted(self) -> Accepted | None:
+        """
+        The wish in force; ``None`` before the first.
+        """
+        return self._notes.memory.accepted
+
+    def accept(self, node: ConntrackNode) -> bool:
+        """
+        Take on what the API server says, unless it is older than what we know.
+
+        Args:
+            node: This node's object.
+
+        Returns:
+            Whether a pass now would know something new. False for a copy of what is
+            known, such as the echo of our own report, and for an older version.
+        """
+        known = self.accepted
+        offered = Accepted(
+            object_uid=node.uid, generation=node.generation, spec=node.spec
+        )
+        back, self._gone = self._gone, False
+        if known and known.outranks(offered):
+            if self._refused != (node.uid, node.generation):
+                log.warning(
+                    "older generation refused",
+                    extra={"known": known.generation, "offered": node.generation},
+                )
+            self._refused = (node.uid, node.generation)
+            return back
+        first = self._heard_of != node.uid
+        if first:
+            # Only we write the status, so what we said last is newer than any echo.
+            self._last, self._heard_of = node.status, node.uid
+        if offered != known:
+            self._notes.save(self._notes.memory.accepting(offered))
+        return first or back or offered != known
+
+    def gone(self) -> None:
+        """
+        Take note that there is no object: values stay, nothing is written any more.
+        """
+        self._gone = True
+
+    def pass_once(self, now: str) -> NodeStatus | None:
+        """
+        Run the stages once.
+
+        Args:
+            now: RFC 3339, for the status.
+
+        Returns:
+            What to report; ``None`` while there is nothing to report on.
+
+        Raises:
+            KernelError: The kernel cannot even be looked at.
+        """
+        seen = observe(self._kernel)
+        self._notes.retry()
+        accepted = self.accepted
+        if accepted is None or self._gone:
+            return None
+        spec, boot_id = accepted.spec, seen.host.boot_id
+        if boot_id and self._notes.memory.boot_id != boot_id:
+            self._notes.save(self._notes.memory.of_boot(boot_id))
+        if spec.mode == NodeMode.OBSERVE:
+            difference = diff(spec, seen)
+            found = Findings(
+                applied_revision=spec.revision,
+                baseline=self._notes.memory.baseline,
+                failures=difference.refusals,
+                pending=tuple(str(change) for change in difference.changes),
+            )
+        else:
+            seen, found = self._enforcer.enforce(spec, seen)
+        self._last = report(
+            spec, accepted.generation, seen, found, last=self._last, now=now
+        )
+        return self._last

@@ -1,0 +1,73 @@
+"""
+The words that the stages exchange: an intended write, what came of it, and the rest.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from conntrack_api.node import Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One intended write of one kernel file."""
+
+    setting: str
+    """The kernel's name of the setting."""
+
+    file: str
+    """Which file carries the write, below the host's root."""
+
+    before: int
+    """The value found."""
+
+    after: int
+    """The value to write; as the kernel will show it, so already rounded."""
+
+    requires: str | None = None
+    """A setting whose change must have worked, or this one is left out."""
+
+    def __str__(self) -> str:
+        """
+        Say it in a log line: ``nf_conntrack_max 65536 -> 262144``.
+        """
+        return f"{self.setting} {self.before} -> {self.after}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of one change."""
+
+    change: Change
+    failure: Failure | None = None
+    """``None``: the kernel shows the new value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What separates a kernel from its spec."""
+
+    changes: tuple[Change, ...] = ()
+    """To be written in this order."""
+
+    refusals: tuple[Failure, ...] = ()
+    """Settings that must not or cannot be changed, each with its reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What one pass found out, besides the observation."""
+
+    applied_revision: str | None = None
+    """The last revision that was carried out; ``None``: none yet."""
+    baseline: Mapping[str, int] = field(default_factory=dict)
+    failures: tuple[Failure, ...] = ()
+    """Refusals, failed writes, unsupported settings."""
+    pending: tuple[str, ...] = ()
+    """Changes that wait for their moment, as text."""
+    drifted: tuple[str, ...] = ()
+    """Values that somebody else changed after we had applied ours, as text."""
+    contended: bool = False
+    """The hour's corrections are used up."""
+    journal: str = ""
+    """Why the journal cannot be used; empty when it can."""

@@ -1,0 +1,181 @@
+"""
+Flags and environment variables to one frozen dataclass.
+
+Each value has a flag and a variable; the flag wins. A value that does not hold is
+refused with its name, what was found and what is allowed.
+"""
+
+import argparse
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from conntrack_agent import VERSION
+from conntrack_agent.errors import ConfigError
+
+SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where the kubelet mounts a pod's token and CA."""
+
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that can be said to the agent."""
+
+    node: str
+    """Name of this node, and of its ConntrackNode."""
+    server: str
+    """URL of the API server."""
+    ca_file: Path
+    """CA bundle that signs the API server's certificate."""
+    token_file: Path
+    """Bearer token; read anew for every request."""
+    host_root: Path
+    """Directory with the host's ``proc`` and ``sys``."""
+    sysctl_net: Path | None
+    """Where the host's ``/proc/sys/net`` is mounted, if elsewhere."""
+    sys_module: Path | None
+    """Where the host's ``/sys/module`` is mounted, if elsewhere."""
+    state_dir: Path
+    """Directory of the journal; must outlive the pod."""
+    observe_seconds: float
+    """Pause between two looks at the kernel."""
+    log_format: str
+    """``json`` or ``text``."""
+
+    @property
+    def mounts(self) -> dict[str, Path]:
+        """
+        Give the host folders that are mounted elsewhere.
+        """
+        pairs = {"proc/sys/net": self.sysctl_net, "sys/module": self.sys_module}
+        return {name: path for name, path in pairs.items() if path is not None}
+
+
+def parser() -> argparse.ArgumentParser:
+    """
+    Describe the flags, for parsing and for ``--help``.
+    """
+    parser = argparse.ArgumentParser(
+        prog="conntrack-agent",
+        description="Make this node's connection tracking table as its ConntrackNode "
+        "says, and report how full it is.",
+        epilog="Every flag can be given as an environment variable: --state-dir is "
+        "CONNTRACK_AGENT_STATE_DIR. The flag wins.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=VERSION)
+    add = parser.add_argument
+    add("--node", metavar="NAME", help="name of this node (required)")
+    add("--server", metavar="URL", help="API server; default: the pod's environment")
+    add("--ca-file", metavar="FILE", help="CA bundle; default: the pod's")
+    add("--token-file", metavar="FILE", help="bearer token; default: the pod's")
+    add("--host-root", metavar="DIR", help="holds the host's proc and sys; default: /")
+    add("--sysctl-net", metavar="DIR", help="the host's /proc/sys/net, if elsewhere")
+    add("--sys-module", metavar="DIR", help="the host's /sys/module, if elsewhere")
+    add(
+        "--state-dir",
+        metavar="DIR",
+        help="journal directory; default: /var/lib/conntrack-operator",
+    )
+    add("--observe-seconds", metavar="N", help="pause between two looks; default: 5")
+    add("--log-format", metavar="json|text", help="default: json")
+    return parser
+
+
+def load(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> Config:
+    """
+    Read flags and environment.
+
+    Args:
+        arguments: The command line without the program's name.
+        environ: The environment.
+
+    Returns:
+        The configuration, every value checked.
+
+    Raises:
+        ConfigError: A value that is missing or does not hold, by name.
+    """
+    flags = vars(parser().parse_args(arguments))
+
+    def value(name: str, default: str = "") -> str:
+        variable = f"CONNTRACK_AGENT_{name.upper()}"
+        return flags.get(name) or environ.get(variable) or default
+
+    node = value("node")
+    if not _NAME.fullmatch(node):
+        raise ConfigError(f"--node: found {node!r}, must be the name of this Node")
+    return Config(
+        node=node,
+        server=_server(value("server"), environ),
+        ca_file=Path(value("ca_file", str(SERVICE_ACCOUNT / "ca.crt"))),
+        token_file=Path(value("token_file", str(SERVICE_ACCOUNT / "token"))),
+        host_root=_directory("--host-root", value("host_root", "/")),
+        sysctl_net=_mount("--sysctl-net", value("sysctl_net")),
+        sys_module=_mount("--sys-module", value("sys_module")),
+        state_dir=Path(value("state_dir", "/var/lib/conntrack-operator")),
+        observe_seconds=_seconds(value("observe_seconds", "5")),
+        log_format=_choice("--log-format", value("log_format", "json")),
+    )
+
+
+def _server(given: str, environ: Mapping[str, str]) -> str:
+    """
+    Take the URL given, or make it of what the kubelet puts into a pod's environment.
+    """
+    host = environ.get("KUBERNETES_SERVICE_HOST", "")
+    if not given and host:
+        shown = f"[{host}]" if ":" in host else host
+        given = f"https://{shown}:{environ.get('KUBERNETES_SERVICE_PORT', '443')}"
+    if not re.fullmatch(r"https://[^/\s]+/?", given):
+        raise ConfigError(
+            f"--server: found {given!r}, must be a URL such as https://10.0.0.1:443 "
+            "(in a pod it comes from KUBERNETES_SERVICE_HOST)"
+        )
+    return given.rstrip("/")
+
+
+def _directory(name: str, given: str) -> Path:
+    """
+    Check that a directory is there: a missing mount must not look like no settings.
+    """
+    path = Path(given)
+    if not path.is_dir():
+        raise ConfigError(f"{name}: found {given!r}, must be a directory that exists")
+    return path
+
+
+def _mount(name: str, given: str) -> Path | None:
+    """
+    Check a folder that may be mounted elsewhere.
+    """
+    return _directory(name, given) if given else None
+
+
+def _seconds(given: str) -> float:
+    """
+    Read the pause between two looks.
+    """
+    try:
+        number = float(given)
+    except ValueError:
+        number = 0
+    if not 0.1 <= number <= 60:  # noqa: PLR2004 - said in the message
+        raise ConfigError(
+            f"--observe-seconds: found {given!r}, must be a number from 0.1 to 60"
+        )
+    return number
+
+
+def _choice(name: str, given: str) -> str:
+    """
+    Check an enumeration.
+    """
+    if given not in ("json", "text"):
+        raise ConfigError(f"{name}: found {given!r}, must be json or text")
+    return given

@@ -1,0 +1,212 @@
+"""
+Make one kernel as its spec says: journal, apply, look again.
+
+The order of these steps is the promise: what was found and what will be written is on
+disk before the first write; drift is put back late and seldom; a value counts when
+the kernel shows it.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from conntrack_agent.apply import Writer, apply
+from conntrack_agent.changes import Change, Difference, Findings
+from conntrack_agent.diff import diff, revert
+from conntrack_agent.drift import Corrections, consider, settled
+from conntrack_agent.notes import Notes
+from conntrack_agent.observations import Observation
+from conntrack_agent.observe import Reader, observe
+from conntrack_api.conditions import NodeReason
+from conntrack_api.node import Failure, NodeMode, NodeSpec
+
+log = logging.getLogger("conntrack_agent")
+
+
+class Kernel(Reader, Writer, Protocol):
+    """What a pass wants of a kernel: the verbs of `observe` and `apply`."""
+
+
+class Enforcer:
+    """The writing half of a pass, and what it remembers between two."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        notes: Notes,
+        *,
+        clock: Callable[[], float],
+        chance: Callable[[], float],
+    ) -> None:
+        """
+        Put the parts together.
+
+        Args:
+            kernel: The kernel settings.
+            notes: What is known, with what an earlier process noted.
+            clock: Monotonic seconds; goes on while the process restarts.
+            chance: Random numbers in [0, 1).
+        """
+        self._kernel = kernel
+        self._notes = notes
+        self._clock = clock
+        self._chance = chance
+        memory = notes.memory
+        self._corrections = Corrections(
+            key=(memory.tried_revision or "", memory.boot_id), times=memory.corrections
+        )
+        self._key = ("", "")
+        self._held: frozenset[str] = frozenset()
+        self._failed: tuple[Failure, ...] = ()
+
+    def enforce(
+        self, spec: NodeSpec, seen: Observation
+    ) -> tuple[Observation, Findings]:
+        """
+        Make the kernel as the spec says, or say why not yet.
+
+        Args:
+            spec: Enforce or Revert.
+            seen: The kernel as it was found.
+
+        Returns:
+            The kernel as it is now, and what is to be said about it.
+
+        Raises:
+            KernelError: It was written and then could not be looked at.
+        """
+        key = (spec.revision, seen.host.boot_id)
+        if key != self._key:
+            self._key, self._held, self._failed = key, frozenset(), ()
+        wanted = self._difference(spec, seen)
+        obstacle = self._obstacle(seen)
+        if not wanted.changes:
+            if not obstacle:
+                self._settle(spec, wanted, key)
+            return seen, self._findings(wanted, journal=obstacle)
+        drifted = self._drifted(spec, wanted)
+        if obstacle:
+            return seen, self._findings(wanted, drifted=drifted, journal=obstacle)
+        corrections, now = consider(
+            self._corrections, key, self._clock(), self._chance()
+        )
+        if now:
+            return self._write(spec, wanted, seen, corrections)
+        self._corrections = corrections
+        return seen, self._findings(self._with_failures(wanted), drifted=drifted)
+
+    def _write(
+        self,
+        spec: NodeSpec,
+        wanted: Difference,
+        seen: Observation,
+        corrections: Corrections,
+    ) -> tuple[Observation, Findings]:
+        """
+        Journal, apply, look again.
+        """
+        intent = self._notes.memory.intending(
+            spec.revision, wanted.changes, corrections.times
+        )
+        if not self._notes.save(intent):
+            return seen, self._findings(wanted)
+        self._corrections = corrections
+        outcomes = apply(wanted.changes, self._kernel)
+        self._failed = tuple(each.failure for each in outcomes if each.failure)
+        self._held |= {each.change.setting for each in outcomes if not each.failure}
+        log.info(
+            "applied",
+            extra={
+                "revision": spec.revision,
+                "changes": [str(each.change) for each in outcomes if not each.failure],
+                "failed": [f"{each.setting}: {each.message}" for each in self._failed],
+            },
+        )
+        seen = observe(self._kernel)
+        left = self._difference(spec, seen)
+        if left.changes or not _only_unsupported(left):
+            self._notes.save(replace(self._notes.memory, intent={}))
+        else:
+            self._applied(spec)
+        return seen, self._findings(self._with_failures(left))
+
+    def _settle(self, spec: NodeSpec, wanted: Difference, key: tuple[str, str]) -> None:
+        """
+        Take note that nothing is to be changed.
+        """
+        self._corrections = settled(self._corrections, key, self._clock())
+        self._failed = ()
+        refused = {each.setting for each in wanted.refusals}
+        self._held = frozenset(spec.settings) - refused
+        if _only_unsupported(wanted):
+            self._applied(spec)
+
+    def _difference(self, spec: NodeSpec, seen: Observation) -> Difference:
+        """
+        Compare with the spec, or with the baseline until that is back.
+        """
+        memory = self._notes.memory
+        if spec.mode != NodeMode.REVERT:
+            return diff(spec, seen)
+        return Difference() if memory.reverted else revert(memory.baseline, seen)
+
+    def _drifted(self, spec: NodeSpec, wanted: Difference) -> tuple[Change, ...]:
+        """
+        Pick the changes that put back what was already as asked.
+        """
+        if self._notes.memory.applied_revision == spec.revision:
+            return wanted.changes
+        return tuple(each for each in wanted.changes if each.setting in self._held)
+
+    def _obstacle(self, seen: Observation) -> str:
+        """
+        Say why nothing may be written; empty when it may.
+        """
+        if not seen.host.boot_id:
+            return "the boot id cannot be read, so what was noted may be out of date"
+        return self._notes.complaint
+
+    def _findings(
+        self,
+        difference: Difference,
+        *,
+        drifted: tuple[Change, ...] = (),
+        journal: str = "",
+    ) -> Findings:
+        """
+        Collect what `report` needs.
+        """
+        memory = self._notes.memory
+        return Findings(
+            applied_revision=memory.applied_revision,
+            baseline=memory.baseline,
+            failures=difference.refusals,
+            pending=tuple(str(change) for change in difference.changes),
+            drifted=tuple(str(change) for change in drifted),
+            contended=self._corrections.contended,
+            journal=journal or self._notes.complaint,
+        )
+
+    def _applied(self, spec: NodeSpec) -> None:
+        """
+        Note that the kernel was shown to have a revision.
+        """
+        memory = self._notes.memory
+        if memory.applied_revision != spec.revision or memory.intent:
+            self._notes.save(replace(memory, applied_revision=spec.revision, intent={}))
+
+    def _with_failures(self, left: Difference) -> Difference:
+        """
+        Name the writes that failed and are still to be made.
+        """
+        waiting = {each.setting for each in left.changes}
+        still = tuple(each for each in self._failed if each.setting in waiting)
+        return replace(left, refusals=(*still, *left.refusals))
+
+
+def _only_unsupported(difference: Difference) -> bool:
+    """
+    Tell whether nothing stands in the way but settings that this kernel lacks.
+    """
+    return all(each.reason == NodeReason.UNSUPPORTED for each in difference.refusals)

@@ -1,0 +1,83 @@
+"""
+What can go wrong on a node::
+
+    AgentError
+    ├── KernelError               a setting could not be read or written
+    │   ├── SettingMissing        this kernel, or this namespace, has no such file
+    │   ├── SettingReadOnly       it is there and may not be written
+    │   └── SettingRejected       the kernel did not take the value
+    ├── JournalError              the directory on disk cannot be trusted or written
+    ├── ClusterError              the API server's answer, translated
+    │   ├── NotFound              404: no such object; says nothing about the kernel
+    │   ├── Expired               410: the watch position is too old
+    │   ├── Refused               401, 403: our token is not accepted
+    │   ├── Invalid               400, 409, 422: this content will not be taken
+    │   └── Unavailable           anything that may pass: 429, 5xx, a broken stream
+    └── ConfigError               a flag or a variable that does not hold
+
+The edges translate once, by ``errno`` or by status code, and chain the cause; nothing
+above them sees an ``OSError`` or an HTTP exception.
+"""
+
+
+class AgentError(Exception):
+    """Base of everything the agent raises on purpose."""
+
+
+class KernelError(AgentError):
+    """A setting could not be read or written."""
+
+
+class SettingMissing(KernelError):
+    """This kernel, or this network namespace, has no such file."""
+
+
+class SettingReadOnly(KernelError):
+    """The file is there and may not be written."""
+
+
+class SettingRejected(KernelError):
+    """The kernel did not take the value."""
+
+
+class JournalError(AgentError):
+    """The journal cannot be trusted or written; nothing may be changed."""
+
+
+class ClusterError(AgentError):
+    """The API server's answer, translated."""
+
+
+class NotFound(ClusterError):
+    """404: there is no such object. It says nothing about the kernel."""
+
+
+class Expired(ClusterError):
+    """410: the watch position is too old."""
+
+
+class Refused(ClusterError):
+    """401 or 403: our token is not accepted, or may not do this."""
+
+
+class Invalid(ClusterError):
+    """400, 409 or 422: this content will not be taken as it is."""
+
+
+class Unavailable(ClusterError):
+    """Something that may pass by itself."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        """
+        Keep what the server said about when to come back.
+
+        Args:
+            message: What happened.
+            retry_after: Seconds from a ``Retry-After`` header; ``None`` without one.
+        """
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ConfigError(AgentError):
+    """A flag or a variable that does not hold; the text names it."""

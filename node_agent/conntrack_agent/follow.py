@@ -1,0 +1,127 @@
+"""
+Follow this node's object for ever: GET, watch, pause, and again.
+
+Runs in a thread of its own. Whatever goes wrong, what comes next is a pause: no
+failure makes it stop, and none makes it hurry.
+"""
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from conntrack_agent.backoff import Backoff
+from conntrack_agent.errors import ClusterError, Expired, NotFound, Unavailable
+from conntrack_api.node import ConntrackNode
+
+log = logging.getLogger("conntrack_agent")
+
+News = ConntrackNode | None
+"""This node's object; ``None``: there is none."""
+
+
+class Source(Protocol):
+    """What the follower wants of the API server."""
+
+    def get(self) -> ConntrackNode:
+        """
+        Read this node's object.
+        """
+
+    def watch(self, resource_version: str) -> Iterator[News]:
+        """
+        Follow it from a version on; without one, from its present state on.
+        """
+
+
+class Follower:
+    """Tells of every version of the object, and of its absence."""
+
+    def __init__(
+        self,
+        cluster: Source,
+        tell: Callable[[News], None],
+        *,
+        clock: Callable[[], float],
+        sleep: Callable[[float], object],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """
+        Put the parts together.
+
+        Args:
+            cluster: The API server.
+            tell: Takes each version of the object, and ``None`` for its absence.
+            clock: Monotonic seconds.
+            sleep: Waits some seconds.
+            chance: Random numbers in [0, 1).
+        """
+        self._cluster = cluster
+        self._tell = tell
+        self._clock = clock
+        self._sleep = sleep
+        self._chance = chance
+        self._backoff = Backoff()
+        self._complaint = ""
+
+    def run(self) -> None:
+        """
+        Follow until the process ends.
+        """
+        while True:
+            self.follow_once()
+
+    def follow_once(self) -> None:
+        """
+        Read, watch until the stream ends for whatever reason, then pause.
+        """
+        began, at_least = self._clock(), None
+        try:
+            self._read_and_watch()
+        except Expired:
+            pass  # The next round reads the object and watches from there.
+        except ClusterError as error:
+            at_least = error.retry_after if isinstance(error, Unavailable) else None
+            self._complain(str(error))
+        except Exception:
+            # A thread that dies leaves an agent that looks alive and hears nothing.
+            log.exception("following failed")
+        self._backoff, seconds = self._backoff.pause(
+            self._chance(), lasted=self._clock() - began, at_least=at_least
+        )
+        self._sleep(seconds)
+
+    def _read_and_watch(self) -> None:
+        """
+        Tell the present state, then every later one.
+        """
+        version = ""
+        try:
+            node = self._cluster.get()
+        except NotFound:
+            # A watch without a version tells of the object as soon as it is made.
+            self._tell(None)
+        else:
+            version = node.resource_version
+            self._tell(node)
+        for news in self._cluster.watch(version):
+            self._complain("")
+            self._tell(news)
+
+    def _complain(self, text: str) -> None:
+        """
+        Say what is wrong once, not at every try.
+        """
+        if text and text != self._complaint:
+            log.warning("cluster unavailable", extra={"error": text})
+        self._complaint = text
+
+
+def start_following(follower: Follower) -> threading.Thread:
+    """
+    Run a follower beside the loop; it dies with the process.
+    """
+    thread = threading.Thread(target=follower.run, name="follower", daemon=True)
+    thread.start()
+    return thread

@@ -1,0 +1,101 @@
+"""
+The words for what must outlive the agent.
+
+Values only; `journal` keeps them on disk.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from conntrack_agent.changes import Change
+from conntrack_api.node import NodeMode, NodeSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The last spec that the agent took on."""
+
+    object_uid: str
+    """UID of the ConntrackNode; another one is another object."""
+    generation: int
+    """Its ``metadata.generation``; a lower one never wins."""
+    spec: NodeSpec
+
+    def outranks(self, other: "Accepted") -> bool:
+        """
+        Tell whether another one is an older version of the same object.
+        """
+        same = self.object_uid == other.object_uid
+        return same and self.generation > other.generation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Everything the journal holds."""
+
+    boot_id: str = ""
+    """The boot that everything but `accepted` speaks of."""
+    baseline: Mapping[str, int] = field(default_factory=dict)
+    """Kernel name to the value found before our first write of it in this boot."""
+    accepted: Accepted | None = None
+    applied_revision: str | None = None
+    """The last revision that was carried out in this boot."""
+    intent: Mapping[str, int] = field(default_factory=dict)
+    """What is about to be written; empty when nothing is under way."""
+    tried_revision: str | None = None
+    """The last revision that we began to write in this boot."""
+    corrections: tuple[float, ...] = ()
+    """
+    When `tried_revision` was written again, monotonic seconds.
+
+    The clock goes on while the agent restarts, so a restart is no way around the
+    hourly bound.
+    """
+
+    @property
+    def reverted(self) -> bool:
+        """
+        Tell whether the baseline was asked for and is back.
+        """
+        accepted = self.accepted
+        return (
+            accepted is not None
+            and accepted.spec.mode == NodeMode.REVERT
+            and accepted.spec.revision == self.applied_revision
+        )
+
+    def of_boot(self, boot_id: str) -> "Memory":
+        """
+        Forget what belongs to an earlier boot: a reboot undoes every write.
+        """
+        if boot_id == self.boot_id:
+            return self
+        return Memory(boot_id=boot_id, accepted=self.accepted)
+
+    def accepting(self, accepted: Accepted) -> "Memory":
+        """
+        Take on a spec. After a revert the next first write finds a new baseline.
+        """
+        over = self.reverted and accepted.spec.mode != NodeMode.REVERT
+        baseline = {} if over else self.baseline
+        return replace(self, accepted=accepted, baseline=baseline)
+
+    def intending(
+        self,
+        revision: str,
+        changes: tuple[Change, ...],
+        corrections: tuple[float, ...],
+    ) -> "Memory":
+        """
+        Note what was found and what will be written.
+        """
+        found = {change.setting: change.before for change in changes}
+        known = self.applied_revision
+        return replace(
+            self,
+            baseline={**found, **self.baseline},
+            applied_revision=known if known == revision else None,
+            intent={change.setting: change.after for change in changes},
+            tried_revision=revision,
+            corrections=corrections,
+        )

@@ -1,0 +1,133 @@
+"""
+What the node answers: one `NodeStatus` out of everything that a pass found.
+
+Computes only; times come in as text. The status is small and says the numbers.
+"""
+
+import re
+from dataclasses import replace
+from typing import Final
+
+from conntrack_agent import VERSION
+from conntrack_agent.changes import Findings
+from conntrack_agent.observations import Observation
+from conntrack_agent.verdicts import cut, drifted, pressure, ready
+from conntrack_api.conditions import with_transitions
+from conntrack_api.node import Failure, NodeFacts, NodeSpec, NodeStatus, TableStatus
+from conntrack_api.settings import NF_CONNTRACK_BUCKETS, NF_CONNTRACK_MAX
+
+BAND: Final = 5
+"""Points of fill that are worth a write of their own."""
+
+MOST_FAILURES: Final = 8
+"""Failures that a status holds; the message of ``Ready`` counts the rest."""
+
+FAILURE: Final = 300
+"""Characters of a failure's message, so that a status stays small."""
+
+
+def report(
+    spec: NodeSpec,
+    generation: int,
+    seen: Observation,
+    found: Findings,
+    *,
+    last: NodeStatus,
+    now: str,
+) -> NodeStatus:
+    """
+    Say what is.
+
+    Args:
+        spec: What the node was told.
+        generation: The ``metadata.generation`` it was told with.
+        seen: The kernel after the pass.
+        found: What else the pass found out.
+        last: The status as last written; gives transition times.
+        now: RFC 3339.
+
+    Returns:
+        The whole status: whatever is not in it is taken to be gone.
+    """
+    plain = (
+        ready(spec, generation, found),
+        pressure(spec, generation, seen, last),
+        drifted(generation, found),
+    )
+    limit = max(0, seen.values.get(NF_CONNTRACK_MAX.name, 0))
+    return NodeStatus(
+        observed_generation=generation,
+        applied_revision=found.applied_revision,
+        heartbeat=now,
+        table=None
+        if seen.entries is None
+        else TableStatus(
+            entries=max(0, seen.entries),
+            max_entries=limit,
+            buckets=max(0, seen.values.get(NF_CONNTRACK_BUCKETS.name, 0)),
+            used_percent=max(0, seen.used_percent),
+        ),
+        facts=NodeFacts(
+            kernel=seen.host.kernel[:128],
+            cores=seen.host.cores,
+            memory_bytes=seen.host.memory_bytes,
+            buckets_path=seen.buckets_path,
+            agent=VERSION,
+        ),
+        baseline=found.baseline,
+        failures=_failures(found.failures),
+        conditions=with_transitions(plain, last.conditions, now),
+    )
+
+
+def _failures(found: tuple[Failure, ...]) -> tuple[Failure, ...]:
+    """
+    Keep a status small and acceptable: few, short, and each setting once.
+    """
+    named: dict[str, Failure] = {}
+    for each in found:
+        short = replace(
+            each, setting=each.setting[:64], message=cut(each.message, FAILURE)
+        )
+        named.setdefault(short.setting, short)
+    return tuple(named.values())[:MOST_FAILURES]
+
+
+def worth_writing(new: NodeStatus, last: NodeStatus) -> bool:
+    """
+    Tell whether a status says something that the last one did not.
+
+    Args:
+        new: As just computed.
+        last: As last written.
+
+    Returns:
+        False when only the clock moved, or the fill by less than `BAND` points, or
+        the numbers within a message.
+    """
+    before, after = last.table, new.table
+    if before and after and abs(after.used_percent - before.used_percent) >= BAND:
+        return True
+    return _gist(new) != _gist(last)
+
+
+def _gist(status: NodeStatus) -> NodeStatus:
+    """
+    Reduce a status to what is worth a write, its fill left out.
+    """
+
+    def plain(text: str) -> str:
+        return re.sub(r"[0-9]+", "#", text)
+
+    return replace(
+        status,
+        heartbeat=None,
+        table=status.table and replace(status.table, entries=0, used_percent=0),
+        failures=tuple(
+            replace(each, message=plain(each.message)) for each in status.failures
+        ),
+        conditions=tuple(
+            replace(each, message=plain(each.message), last_transition_time="")
+            for each in status.conditions
+        ),
+    )

@@ -1,0 +1,146 @@
+"""
+The three answers of a node: ready, pressed, drifted.
+
+Computes only. Each message says the numbers; what is wrong alike is said once.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from conntrack_agent.changes import Findings
+from conntrack_agent.observations import Observation
+from conntrack_api.conditions import (
+    Condition,
+    ConditionStatus,
+    NodeCondition,
+    NodeReason,
+    find,
+)
+from conntrack_api.node import Failure, NodeMode, NodeSpec, NodeStatus
+from conntrack_api.settings import NF_CONNTRACK_MAX
+
+HYSTERESIS: Final = 5
+"""Points of fill below a level at which that level's pressure is over."""
+
+LONGEST_MESSAGE: Final = 400
+"""Characters of a condition, so that a status stays small however much is wrong."""
+
+_TRUE, _FALSE = ConditionStatus.TRUE, ConditionStatus.FALSE
+
+
+def ready(spec: NodeSpec, generation: int, found: Findings) -> Condition:
+    """
+    Answer whether the kernel has what the spec says.
+    """
+
+    def answer(status: ConditionStatus, reason: str, message: str) -> Condition:
+        return Condition(
+            type=NodeCondition.READY,
+            status=status,
+            reason=reason,
+            message=cut(message, LONGEST_MESSAGE),
+            observed_generation=generation,
+        )
+
+    hard = [each for each in found.failures if each.reason != NodeReason.UNSUPPORTED]
+    lacking = [
+        each.setting for each in found.failures if each.reason == NodeReason.UNSUPPORTED
+    ]
+    if spec.mode == NodeMode.OBSERVE:
+        waiting = f"; would change {', '.join(found.pending)}" if found.pending else ""
+        cannot = f"; could not: {_listed(hard)}" if hard else ""
+        return answer(_TRUE, NodeReason.OBSERVING, f"reports only{waiting}{cannot}")
+    if found.journal:
+        message = f"nothing is written without a journal: {found.journal}"
+        return answer(_FALSE, NodeReason.JOURNAL_UNAVAILABLE, message)
+    if hard:
+        return answer(_FALSE, hard[0].reason, f"not as asked: {_listed(hard)}")
+    if found.contended and found.drifted:
+        message = (
+            f"somebody else keeps changing {', '.join(found.drifted)}; "
+            "corrected 3 times in the last hour, hands off until it is over"
+        )
+        return answer(_FALSE, NodeReason.CONTENDED, message)
+    if found.pending or found.applied_revision != spec.revision:
+        waiting = ", ".join(found.pending) or "the first pass"
+        return answer(_FALSE, NodeReason.PENDING, f"waiting for {waiting}")
+    if spec.mode == NodeMode.REVERT:
+        message = f"{len(found.baseline)} settings were put back as they were found"
+        return answer(_TRUE, NodeReason.REVERTED, message)
+    asked = len(spec.settings)
+    without = f"; this kernel has no {', '.join(lacking)}" if lacking else ""
+    message = f"{asked - len(lacking)} of {asked} settings are as asked{without}"
+    return answer(_TRUE, NodeReason.APPLIED, message)
+
+
+def pressure(
+    spec: NodeSpec, generation: int, seen: Observation, last: NodeStatus
+) -> Condition:
+    """
+    Answer whether the table is close to its limit; with hysteresis.
+    """
+    limit = seen.values.get(NF_CONNTRACK_MAX.name)
+    used, entries = seen.used_percent, seen.entries
+    before = find(last.conditions, NodeCondition.PRESSURE)
+    warned = before is not None and before.status == _TRUE
+    full = before is not None and before.reason == NodeReason.TABLE_FULL
+    warn = spec.pressure.warn_percent - (HYSTERESIS if warned else 0)
+    critical = spec.pressure.critical_percent - (HYSTERESIS if full else 0)
+    status, reason = _FALSE, NodeReason.BELOW_THRESHOLD
+    message = f"{entries} of {limit} entries, {used} %"
+    if entries is None:
+        message = "connection tracking is not loaded on this host"
+    elif limit is None:
+        message = f"{entries} entries; the limit cannot be read"
+    elif limit <= 0:
+        reason = NodeReason.UNLIMITED
+        message = f"{entries} entries; this kernel counts without a limit"
+    elif used >= critical:
+        status, reason = _TRUE, NodeReason.TABLE_FULL
+        message += ": new connections may be dropped at any moment"
+    elif used >= warn:
+        status, reason = _TRUE, NodeReason.NEAR_LIMIT
+        message += f"; the warning level is {spec.pressure.warn_percent} %"
+    return Condition(
+        type=NodeCondition.PRESSURE,
+        status=status,
+        reason=reason,
+        message=message,
+        observed_generation=generation,
+    )
+
+
+def drifted(generation: int, found: Findings) -> Condition:
+    """
+    Answer whether somebody else changed what we had applied.
+    """
+    has = bool(found.drifted)
+    listed = cut(", ".join(found.drifted), LONGEST_MESSAGE)
+    return Condition(
+        type=NodeCondition.DRIFTED,
+        status=_TRUE if has else _FALSE,
+        reason=NodeReason.EXTERNAL_WRITER if has else NodeReason.NO_DRIFT,
+        message=f"changed by somebody else: {listed}" if has else "as applied",
+        observed_generation=generation,
+    )
+
+
+def _listed(failures: Iterable[Failure]) -> str:
+    """
+    Say what is wrong in one line: what is wrong alike is said once.
+    """
+    alike: dict[str, list[str]] = {}
+    for each in failures:
+        alike.setdefault(each.message, []).append(each.setting)
+    return "; ".join(
+        f"{', '.join(names[:3])}{f' and {len(names) - 3} more' if names[3:] else ''} "
+        f"({message})"
+        for message, names in alike.items()
+    )
+
+
+def cut(text: str, most: int) -> str:
+    """
+    Shorten a text, visibly.
+    """
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -1,0 +1,214 @@
+"""
+Start the operator, watch over its parts, stop it.
+
+Every part is one task. The first that ends, for whatever reason, ends all: a part
+that is missing would leave an operator that looks alive.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Coroutine, Sequence
+from datetime import UTC, datetime
+from random import Random
+from typing import Any, Final
+
+import kopf
+
+from conntrack_operator import config, handlers, logs
+from conntrack_operator.access import Credentials
+from conntrack_operator.cluster import ApiCluster
+from conntrack_operator.config import Config
+from conntrack_operator.errors import (
+    ClusterError,
+    ConfigInvalid,
+    KindsMissing,
+    OperatorError,
+)
+from conntrack_operator.informer import Informer
+from conntrack_operator.pacing import Backoff, Doorbell
+from conntrack_operator.reconcile import Reconciler
+from conntrack_operator.rows import conntrack_node_row, node_row
+from conntrack_operator.transport import Transport
+
+logger = logging.getLogger("conntrack_operator")
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_KINDS_MISSING: Final = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """
+    Run until told to stop.
+
+    Args:
+        arguments: The command line without the program; ``None``: that of the process.
+
+    Returns:
+        0 after SIGTERM or SIGINT, 2 for an option that does not hold, 3 when the CRDs
+        are missing, 1 for everything else.
+    """
+    try:
+        chosen = config.read(vars(_parser().parse_args(arguments)), os.environ)
+    except ConfigInvalid as error:
+        print(f"conntrack-operator: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    logs.configure(chosen.log_format, chosen.log_level)
+    try:
+        asyncio.run(_supervise(chosen))
+    except KindsMissing as error:
+        logger.error("%s", error)  # noqa: TRY400 - a sentence, not a traceback
+        return EXIT_KINDS_MISSING
+    except (OperatorError, OSError) as error:  # OSError: the port is in use
+        logger.error("stopped: %s", error)  # noqa: TRY400
+        return EXIT_FAILED
+    except Exception:
+        logger.exception("stopped by an error of ours")
+        return EXIT_FAILED
+    logger.info("stopped")
+    return EXIT_OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    """
+    Describe the options; their values are checked where the environment's are.
+    """
+    parser = argparse.ArgumentParser(
+        prog="conntrack-operator",
+        description="Owns the connection-tracking table of every node of a cluster.",
+        epilog="Each option has an environment variable: "
+        f"{config.PREFIX}LOG_LEVEL=debug is --log-level=debug.",
+    )
+    add = parser.add_argument
+    add("--kubeconfig", metavar="FILE", help="default: the pod's service account")
+    add("--context", metavar="NAME", help="context of the kubeconfig file")
+    add("--log-format", metavar="FORMAT", help="json or text; default: json")
+    add("--log-level", metavar="LEVEL", help="debug, info, warning or error")
+    add("--liveness-port", metavar="PORT", help="of /healthz; 0: none; default: 8080")
+    return parser
+
+
+async def _supervise(chosen: Config) -> None:
+    """
+    Find the API server, wait until it answers, then run the parts.
+    """
+    stop = asyncio.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, stop.set)
+    credentials = Credentials(
+        kubeconfig=chosen.kubeconfig, context=chosen.context, clock=time.monotonic
+    )
+    await credentials.access()
+    async with Transport(credentials) as transport:
+        cluster = ApiCluster(transport)
+        await _first(stop.wait(), _until_served(cluster))
+        if not stop.is_set():
+            logger.info("starting")
+            await _first(stop.wait(), *_parts(chosen, cluster, credentials))
+
+
+async def _until_served(cluster: ApiCluster) -> None:
+    """
+    Wait for the API server; a cluster that lacks our kinds is an error at once.
+    """
+    backoff = Backoff(_chance())
+    while True:
+        try:
+            return await cluster.check_kinds()
+        except ClusterError as error:
+            logger.warning("no answer yet: %s", error)
+        await asyncio.sleep(backoff.next())
+
+
+def _parts(
+    chosen: Config, cluster: ApiCluster, credentials: Credentials
+) -> tuple[Coroutine[Any, Any, None], ...]:
+    """
+    Wire everything together.
+
+    Returns:
+        What runs for ever: two informers, the reconciler, and kopf, which takes over
+        the signals and ends when one comes.
+    """
+    clock, sleep = time.monotonic, asyncio.sleep
+    bell = Doorbell(clock)
+    nodes = Informer(
+        cluster.nodes(),
+        node_row,
+        kind="Node",
+        ring=bell.ring,
+        clock=clock,
+        sleep=sleep,
+        random=_chance(),
+    )
+    conntrack_nodes = Informer(
+        cluster.conntrack_nodes(),
+        conntrack_node_row,
+        kind="ConntrackNode",
+        ring=bell.ring,
+        clock=clock,
+        sleep=sleep,
+        random=_chance(),
+    )
+    reconciler = Reconciler(
+        cluster,
+        nodes=nodes,
+        conntrack_nodes=conntrack_nodes,
+        bell=bell,
+        backoff=Backoff(_chance()),
+        clock=clock,
+        sleep=sleep,
+        now=lambda: datetime.now(UTC),
+    )
+
+    def progress() -> dict[str, float]:
+        return {
+            "the watch of the Nodes": nodes.last_progress,
+            "the watch of the ConntrackNodes": conntrack_nodes.last_progress,
+            "the reconciler": reconciler.last_progress,
+        }
+
+    ring = reconciler.policies_changed
+    port = chosen.liveness_port
+    shell = kopf.operator(
+        registry=handlers.registry(ring, credentials, progress, clock),
+        settings=handlers.settings(),
+        clusterwide=True,
+        liveness_endpoint=f"http://0.0.0.0:{port}/healthz" if port else None,
+    )
+    return nodes.run(), conntrack_nodes.run(), reconciler.run(), shell
+
+
+async def _first(*parts: Coroutine[Any, Any, object]) -> None:
+    """
+    Run all parts until one ends, then end the others.
+
+    Raises:
+        Exception: What ended the first one, if it failed.
+    """
+    tasks = [asyncio.create_task(each) for each in parts]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+def _chance() -> Random:
+    """
+    Give a source of randomness; it spreads load and guards nothing.
+    """
+    return Random()  # noqa: S311
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,229 @@
+"""
+Aggregate: fold what the nodes of one policy answered into the policy's status.
+
+Computes only, and forgets nobody: each governed node is counted, and a node that
+does not answer is counted as such. What the counts mean is `verdict`'s business.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import IntEnum
+from typing import Final
+
+from conntrack_api.conditions import (
+    ConditionStatus,
+    NodeReason,
+    with_transitions,
+)
+from conntrack_api.node import NodeMode, NodeSpec
+from conntrack_api.policy import (
+    FullNode,
+    NodeCounts,
+    PolicyStatus,
+    ProblemNode,
+    ProblemNodes,
+)
+from conntrack_operator import verdict
+from conntrack_operator.rows import ConntrackNodeRow, Loss, PolicyRow
+
+SILENCE: Final = timedelta(minutes=12)
+"""Longest time without a report; agents report every 6 minutes at the latest."""
+
+MAX_FULLEST: Final = 5
+MAX_PROBLEMS: Final = 10
+MAX_MESSAGE: Final = 512
+"""Characters of a problem node's message, as in the CRD."""
+
+UNREACHABLE: Final = "Unreachable"
+"""Reason of a problem node that does not report, and so cannot say it itself."""
+
+UNREADABLE: Final = "Unreadable"
+"""Reason of a problem node whose spec a newer operator wrote."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Governed:
+    """One node of a policy: what it should have, and what it answered."""
+
+    name: str
+    planned: NodeSpec | None = None
+    """What it should be told now; ``None``: nothing can be told at the moment."""
+    final: bool = True
+    """False: the policy asks for more than what is planned now."""
+    row: ConntrackNodeRow | None = None
+    refused: str = ""
+    """Why the API server does not accept what is planned; empty when it does."""
+
+
+class _State(IntEnum):
+    """Where a node stands, the worst first."""
+
+    FAILED = 0
+    UNREACHABLE = 1
+    PROGRESSING = 2
+    UPDATED = 3
+
+
+def aggregate(
+    row: PolicyRow,
+    nodes: Sequence[Governed],
+    losses: Sequence[Loss],
+    *,
+    previous: PolicyStatus,
+    now: datetime,
+) -> PolicyStatus:
+    """
+    Compute a policy's status.
+
+    Args:
+        row: The policy; one that cannot be read keeps its former numbers.
+        nodes: The nodes it governs, in any order; for a policy that is being
+            deleted, the nodes that still have an object of it.
+        losses: What other policies took from it, the strongest winner first.
+        previous: The status as last written; gives transition times.
+        now: The present time, with a time zone.
+
+    Returns:
+        The same content for every order of the nodes. Equal to `previous` when
+        nothing has changed but the clock.
+    """
+    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if row.policy is None:
+        said = with_transitions(verdict.unreadable(row), previous.conditions, stamp)
+        return replace(previous, observed_generation=row.generation, conditions=said)
+    states = [(_state(node, now), node) for node in nodes]
+    reachable = [node for state, node in states if state is not _State.UNREACHABLE]
+    tally = Counter(state for state, _ in states)
+    counts = NodeCounts(
+        matched=len(nodes),
+        updated=tally[_State.UPDATED],
+        progressing=tally[_State.PROGRESSING],
+        failed=tally[_State.FAILED],
+        unreachable=tally[_State.UNREACHABLE],
+        pressured=sum(map(_pressured, reachable)),
+    )
+    fullest = _fullest(nodes)
+    said = verdict.conditions(row, row.policy, counts, losses)
+    return PolicyStatus(
+        observed_generation=row.generation,
+        nodes=counts,
+        fullest_percent=fullest[0].used_percent if fullest else None,
+        fullest=fullest,
+        problem_nodes=_problems(states),
+        conditions=with_transitions(said, previous.conditions, stamp),
+    )
+
+
+def _state(node: Governed, now: datetime) -> _State:
+    """
+    Say where one node stands.
+
+    A node is up to date only when its own answer, for exactly what it was told last,
+    says so. In mode Observe nothing is applied, so no applied revision is asked for.
+    """
+    row = node.row
+    if node.refused or (row is not None and row.spec is None):
+        return _State.FAILED
+    if row is None:
+        return _State.PROGRESSING
+    if _silent(row, now):
+        return _State.UNREACHABLE
+    ready = row.ready
+    if ready is None or row.observed_generation != row.generation:
+        return _State.PROGRESSING
+    if ready.status is ConditionStatus.FALSE and ready.reason != NodeReason.PENDING:
+        return _State.FAILED
+    told = node.final and node.planned is not None and row.spec == node.planned
+    if told and node.planned and ready.status is ConditionStatus.TRUE:
+        observing = node.planned.mode is NodeMode.OBSERVE
+        if observing or row.applied_revision == node.planned.revision:
+            return _State.UPDATED
+    return _State.PROGRESSING
+
+
+def _silent(row: ConntrackNodeRow, now: datetime) -> bool:
+    """
+    Tell whether a node's last report, or its object's creation, is too long ago.
+    """
+    last = _time(row.heartbeat) or _time(row.created)
+    return last is not None and now - last > SILENCE
+
+
+def _time(text: str | None) -> datetime | None:
+    """
+    Read an RFC 3339 time; ``None`` for anything else.
+    """
+    try:
+        time = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return time if time.tzinfo else None
+
+
+def _pressured(node: Governed) -> bool:
+    """
+    Tell whether a node reports ConntrackPressure.
+    """
+    pressure = node.row.pressure if node.row else None
+    return pressure is not None and pressure.status is ConditionStatus.TRUE
+
+
+def _used(node: Governed) -> int:
+    """
+    Give a node's fill in percent, for sorting; 0 when it has not said.
+    """
+    return node.row.table.used_percent if node.row and node.row.table else 0
+
+
+def _fullest(nodes: Sequence[Governed]) -> tuple[FullNode, ...]:
+    """
+    Pick the fullest nodes among those that have a limit.
+    """
+    known = [
+        FullNode(
+            name=node.name,
+            entries=node.row.table.entries,
+            max_entries=node.row.table.max_entries,
+            used_percent=node.row.table.used_percent,
+        )
+        for node in nodes
+        if node.row and node.row.table and node.row.table.max_entries > 0
+    ]
+    known.sort(key=lambda each: (-each.used_percent, -each.entries, each.name))
+    return tuple(known[:MAX_FULLEST])
+
+
+def _problems(states: Sequence[tuple[_State, Governed]]) -> ProblemNodes | None:
+    """
+    Name the worst nodes: failed, then unreachable, then pressured by fill.
+    """
+    bad = [
+        (state, node)
+        for state, node in states
+        if state <= _State.UNREACHABLE or _pressured(node)
+    ]
+    bad.sort(key=lambda each: (each[0], -_used(each[1]), each[1].name))
+    named = tuple(_problem(state, node) for state, node in bad[:MAX_PROBLEMS])
+    return ProblemNodes(total=len(bad), nodes=named) if bad else None
+
+
+def _problem(state: _State, node: Governed) -> ProblemNode:
+    """
+    Say what is wrong with one node, in its own words where it has some.
+    """
+    row = node.row
+    reason: str
+    if node.refused:
+        reason, text = NodeReason.WRITE_REFUSED, node.refused
+    elif row is None or row.spec is None:
+        reason, text = UNREADABLE, "A newer operator wrote its spec; left as it is."
+    elif state is _State.UNREACHABLE and row.heartbeat:
+        reason, text = UNREACHABLE, f"No report since {row.heartbeat}."
+    elif state is _State.UNREACHABLE:
+        reason, text = UNREACHABLE, f"No report since its creation at {row.created}."
+    else:
+        said = row.ready if state is _State.FAILED else row.pressure
+        reason, text = (said.reason, said.message) if said else ("", "")
+    return ProblemNode(name=node.name, reason=reason, message=text[:MAX_MESSAGE])

@@ -1,0 +1,101 @@
+"""
+Brake: nothing is taken away from a node before it was seen twice.
+
+Computes only, but remembers since when each removal has been wanted. The first
+sighting is what the informers hold; the second is a fresh read, which `writer` does
+right before it writes. Here is decided how much time must lie between them.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from conntrack_operator.decide import Decision
+from conntrack_operator.plan import Delete
+from conntrack_operator.rows import PolicyRow
+
+MASS_PERCENT: Final = 30
+"""Share of all objects above which a removal must be wanted for a while."""
+
+MASS_NODES: Final = 3
+"""So many may always go at once: in a small cluster each node is a large share."""
+
+CONFIRM_SECONDS: Final = 5.0
+"""Between the two sightings of a mass removal."""
+
+STALE_SECONDS: Final = 60.0
+"""What the garbage collector gets to remove the object of a former Node."""
+
+
+class Brake:
+    """Remembers since when each removal has been wanted."""
+
+    def __init__(self) -> None:
+        """
+        Start with nothing wanted.
+        """
+        self._since: dict[tuple[str, bool], float] = {}
+
+    def release(
+        self,
+        removals: Iterable[Decision],
+        policies: Iterable[PolicyRow],
+        *,
+        objects: int,
+        now: float,
+    ) -> tuple[list[Decision], float | None]:
+        """
+        Say which removals may be confirmed and written now.
+
+        A removal is explicit when its policy is there and says that it is being
+        deleted. If all that are not explicit are many, or no policy is left at all,
+        something may be wrong with what we see, and they have to wait.
+
+        Args:
+            removals: All that are wanted at present.
+            policies: All that there are.
+            objects: How many ConntrackNodes there are.
+            now: Seconds on a clock that never goes back.
+
+        Returns:
+            The removals, and the seconds after which held ones may go.
+        """
+        rows = {row.uid: row for row in policies}
+        wanted = {_key(each): each for each in removals}
+        self._since = {key: self._since.get(key, now) for key in wanted}
+        implicit = [each for each in wanted.values() if not _explicit(each, rows)]
+        many = len(implicit) > max(MASS_NODES, objects * MASS_PERCENT / 100)
+        suspicious = {_key(each) for each in implicit} if many or not rows else set()
+        released: list[Decision] = []
+        waits: list[float] = []
+        for key, decision in wanted.items():
+            _, stale = key
+            pause = STALE_SECONDS if stale else CONFIRM_SECONDS
+            left = self._since[key] + pause - now
+            if (stale or key in suspicious) and left > 0:
+                waits.append(left)
+            else:
+                released.append(decision)
+        return released, min(waits, default=None)
+
+
+def _key(decision: Decision) -> tuple[str, bool]:
+    """
+    Name a removal: the node, and whether it is a former Node's object.
+    """
+    stale = isinstance(decision.plan, Delete) and decision.plan.stale
+    return decision.node.name, stale
+
+
+def _explicit(decision: Decision, rows: Mapping[str, PolicyRow]) -> bool:
+    """
+    Tell whether the policy that governed the node says that it is being deleted.
+
+    The object of a former Node is not a removal of this kind: the Node is gone.
+    """
+    current = decision.current
+    if _key(decision)[1]:
+        return True
+    if current is None or current.spec is None:
+        return False
+    policy = rows.get(current.spec.policy_ref.uid)
+    return policy is not None and policy.deleting

@@ -1,0 +1,186 @@
+"""
+The cluster as the stages see it: verbs on rows.
+
+Says which request each verb is; `transport` sends it. Decides nothing.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from conntrack_api import API_VERSION, GROUP, VERSION, node, policy
+from conntrack_api.codec import to_object
+from conntrack_api.node import NodeSpec
+from conntrack_api.policy import PolicyStatus
+from conntrack_operator.collection import METADATA, Collection
+from conntrack_operator.errors import KindsMissing, NotFound
+from conntrack_operator.rows import (
+    ConntrackNodeRow,
+    Json,
+    NodeRow,
+    PolicyRow,
+    conntrack_node_row,
+    node_row,
+    policy_row,
+)
+from conntrack_operator.transport import Request, Transport
+
+FIELD_MANAGER: Final = "conntrack-operator"
+"""Who we are in ``managedFields``; never changes, or fields would have two owners."""
+
+GROUP_PATH: Final = f"/apis/{GROUP}/{VERSION}"
+POLICIES: Final = f"{GROUP_PATH}/{policy.PLURAL}"
+CONNTRACK_NODES: Final = f"{GROUP_PATH}/{node.PLURAL}"
+NODES: Final = "/api/v1/nodes"
+
+_APPLY: Final = "application/apply-patch+yaml"
+_MERGE: Final = "application/merge-patch+json"
+
+
+class ApiCluster:
+    """The cluster behind its API server."""
+
+    def __init__(self, transport: Transport) -> None:
+        """
+        Take the way to the API server.
+        """
+        self._transport = transport
+
+    def nodes(self) -> Collection:
+        """
+        Give all Nodes.
+        """
+        return Collection(self._transport, NODES, metadata=True)
+
+    def conntrack_nodes(self) -> Collection:
+        """
+        Give all ConntrackNodes.
+        """
+        return Collection(self._transport, CONNTRACK_NODES)
+
+    async def check_kinds(self) -> None:
+        """
+        Make sure that the API server serves both our kinds.
+
+        Raises:
+            KindsMissing: With the command that helps.
+            ClusterError: No answer.
+        """
+        try:
+            served = await self._transport.call(Request(path=GROUP_PATH))
+        except NotFound:
+            served = {}
+        names = {each.get("name") for each in served.get("resources") or ()}
+        missing = sorted({policy.PLURAL, node.PLURAL} - names)
+        if missing:
+            raise KindsMissing(
+                f"the API server does not serve {' and '.join(missing)} of "
+                f"{API_VERSION}: run `kubectl apply -f crds/` and start again"
+            )
+
+    async def policies(self) -> tuple[PolicyRow, ...]:
+        """
+        List all policies, freshly and completely.
+        """
+        found: list[PolicyRow] = []
+        async for items, _ in Collection(self._transport, POLICIES).pages():
+            found += map(policy_row, items)
+        return tuple(found)
+
+    async def node(self, name: str) -> NodeRow:
+        """
+        Read one Node, freshly.
+
+        Raises:
+            NotFound: There is none; which is never a command.
+        """
+        request = Request(path=f"{NODES}/{name}", accept=METADATA)
+        return node_row(await self._transport.call(request))
+
+    async def apply_conntrack_node(
+        self, name: str, spec: NodeSpec, *, uid: str | None
+    ) -> ConntrackNodeRow:
+        """
+        Make a node's object have this spec.
+
+        Args:
+            name: Name of the node and of its object.
+            spec: The whole spec: what is not in it is removed.
+            uid: Of the object that is meant; ``None``: there should be none yet.
+
+        Returns:
+            The object as stored.
+
+        Raises:
+            Conflict: Another object has the name.
+            Invalid: The spec breaks a rule of the CRD.
+        """
+        owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": spec.node_uid}
+        meta: dict[str, Any] = {"name": name, "ownerReferences": [owner]}
+        if uid is not None:
+            meta["uid"] = uid
+        content = {"spec": to_object(spec)}
+        path = f"{CONNTRACK_NODES}/{name}"
+        return conntrack_node_row(await self._apply(path, node.KIND, meta, content))
+
+    async def delete_conntrack_node(self, row: ConntrackNodeRow) -> None:
+        """
+        Delete exactly this object in exactly this version.
+
+        Raises:
+            Conflict: It has changed meanwhile.
+        """
+        preconditions = {"uid": row.uid, "resourceVersion": row.resource_version}
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": preconditions,
+        }
+        path = f"{CONNTRACK_NODES}/{row.name}"
+        await self._transport.call(Request(method="DELETE", path=path, body=body))
+
+    async def apply_policy_status(self, row: PolicyRow, status: PolicyStatus) -> None:
+        """
+        Replace what we said about a policy.
+        """
+        meta = {"name": row.name, "uid": row.uid}
+        content = {"status": to_object(status)}
+        await self._apply(f"{POLICIES}/{row.name}/status", policy.KIND, meta, content)
+
+    async def set_finalizers(self, row: PolicyRow, finalizers: tuple[str, ...]) -> None:
+        """
+        Replace a policy's finalizers, if nobody has changed it meanwhile.
+
+        A merge patch with the version in it, because the server answers it with 409;
+        the failed test of a JSON patch would look like invalid content.
+
+        Raises:
+            Conflict: Somebody has changed it.
+        """
+        meta = {
+            "uid": row.uid,
+            "resourceVersion": row.resource_version,
+            "finalizers": list(finalizers),
+        }
+        request = Request(
+            method="PATCH",
+            path=f"{POLICIES}/{row.name}",
+            params={"fieldManager": FIELD_MANAGER},
+            body={"metadata": meta},
+            content_type=_MERGE,
+        )
+        await self._transport.call(request)
+
+    async def _apply(
+        self, path: str, kind: str, meta: Json, content: Mapping[str, Json]
+    ) -> Json:
+        """
+        Apply on the server's side, as the one owner of these fields.
+        """
+        request = Request(
+            method="PATCH",
+            path=path,
+            params={"fieldManager": FIELD_MANAGER, "force": "true"},
+            body={"apiVersion": API_VERSION, "kind": kind, "metadata": meta, **content},
+            content_type=_APPLY,
+        )
+        return await self._transport.call(request)

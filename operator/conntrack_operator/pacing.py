@@ -1,0 +1,125 @@
+"""
+When something may happen next: the doorbell, the token bucket, the back-off.
+
+Time and chance come in as arguments, so that tests own both.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Final
+
+Clock = Callable[[], float]
+"""Seconds on a clock that never goes back."""
+
+Sleep = Callable[[float], Awaitable[None]]
+"""Waits so many seconds."""
+
+QUIET: Final = 0.2
+"""Seconds without another ring after which a burst counts as over."""
+
+LONGEST_BURST: Final = 2.0
+"""Seconds after which a burst is answered even though it goes on."""
+
+
+class Doorbell:
+    """Says that something changed; not what. A thousand rings are answered once."""
+
+    def __init__(self, clock: Clock) -> None:
+        """
+        Make a bell that has not rung.
+        """
+        self._clock = clock
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        """
+        Ring; never waits.
+        """
+        self._rung.set()
+
+    async def answer(self, *, within: float) -> None:
+        """
+        Wait for a ring and for the end of its burst.
+
+        Args:
+            within: Seconds after which to return even without a ring.
+        """
+        if not await self._rings(within):
+            return
+        end = self._clock() + LONGEST_BURST
+        while (left := end - self._clock()) > 0:
+            self._rung.clear()
+            if not await self._rings(min(QUIET, left)):
+                return
+        self._rung.clear()
+
+    async def _rings(self, seconds: float) -> bool:
+        """
+        Tell whether it rings within so many seconds.
+        """
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._rung.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+class TokenBucket:
+    """Lets through so many a second, and a burst of as many after a quiet time."""
+
+    def __init__(self, rate: float, *, clock: Clock, sleep: Sleep) -> None:
+        """
+        Make a full bucket.
+
+        Args:
+            rate: Tokens a second, and the most that it holds.
+            clock: Tells the time.
+            sleep: Waits.
+        """
+        self._rate = rate
+        self._clock = clock
+        self._sleep = sleep
+        self._tokens = rate
+        self._filled = clock()
+
+    async def take(self) -> None:
+        """
+        Take one token; wait for it if there is none.
+        """
+        now = self._clock()
+        grown = self._tokens + (now - self._filled) * self._rate
+        self._filled = now
+        # May go below zero: whoever comes next waits for those before it.
+        self._tokens = min(self._rate, grown) - 1
+        if self._tokens < 0:
+            await self._sleep(-self._tokens / self._rate)
+
+
+class Backoff:
+    """Pauses that double, each a random share of its bound: full jitter."""
+
+    def __init__(
+        self, random: Random, *, shortest: float = 1.0, longest: float = 60.0
+    ) -> None:
+        """
+        Start at the shortest pause.
+        """
+        self._random = random
+        self._shortest = shortest
+        self._longest = longest
+        self._bound = shortest
+
+    def next(self) -> float:
+        """
+        Give the seconds to wait now, never less than the shortest pause.
+        """
+        self._bound = min(self._longest, self._bound * 2)
+        return self._random.uniform(self._shortest, self._bound)
+
+    def reset(self) -> None:
+        """
+        Start again at the shortest pause.
+        """
+        self._bound = self._shortest

@@ -1,0 +1,187 @@
+"""
+The operator's side of the policies: the list, our finalizer, our status.
+
+The list is read anew whenever somebody said that it changed, and every five minutes
+anyway: decisions never come from what a watch remembers.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final, Protocol
+
+from conntrack_api.conditions import Condition
+from conntrack_api.policy import OnRemoval, PolicyStatus
+from conntrack_operator.aggregate import Governed, aggregate
+from conntrack_operator.errors import ClusterError, Conflict, NotFound
+from conntrack_operator.pacing import Clock
+from conntrack_operator.rows import FINALIZER, ConntrackNodeRow, Loss, PolicyRow
+
+logger = logging.getLogger(__name__)
+
+LIST_SECONDS: Final = 300.0
+"""Longest time between two lists."""
+
+STATUS_SECONDS: Final = 10.0
+"""Shortest time between two statuses of a policy that differ in numbers only."""
+
+RETRY_SECONDS: Final = 10.0
+"""Pause after a write that failed."""
+
+
+class Cluster(Protocol):
+    """What the policies need of the cluster."""
+
+    async def policies(self) -> tuple[PolicyRow, ...]:
+        """
+        List all policies, freshly and completely.
+        """
+
+    async def set_finalizers(self, row: PolicyRow, finalizers: tuple[str, ...]) -> None:
+        """
+        Replace a policy's finalizers, if nobody has changed it meanwhile.
+        """
+
+    async def apply_policy_status(self, row: PolicyRow, status: PolicyStatus) -> None:
+        """
+        Replace what we said about a policy.
+        """
+
+
+class Policies:
+    """Keeps the list, the finalizers and the statuses."""
+
+    def __init__(self, cluster: Cluster, *, clock: Clock) -> None:
+        """
+        Start with nothing read.
+        """
+        self._cluster = cluster
+        self._clock = clock
+        self._rows: tuple[PolicyRow, ...] = ()
+        self._list_at = clock()
+        self._said: dict[str, PolicyStatus] = {}
+        self._said_at: dict[str, float] = {}
+        self._last_failure = ""
+
+    def changed(self) -> None:
+        """
+        Read the list anew next time.
+        """
+        self._list_at = self._clock()
+
+    async def current(self) -> tuple[PolicyRow, ...]:
+        """
+        Give all policies.
+
+        Raises:
+            ClusterError: They had to be read, and could not be.
+        """
+        if self._clock() >= self._list_at:
+            began = self._clock()
+            due, self._list_at = self._list_at, began + LIST_SECONDS
+            try:
+                self._rows = await self._cluster.policies()
+            except ClusterError:
+                self._list_at = due
+                raise
+            self._said.clear()
+        return self._rows
+
+    async def hold(
+        self, rows: Sequence[PolicyRow], objects: Mapping[str, ConntrackNodeRow]
+    ) -> float | None:
+        """
+        Put our finalizer where it must be, and take it off where it must not.
+
+        A policy holds on to it while it asks for Revert and, once deleted, until no
+        ConntrackNode refers to it any more.
+
+        Args:
+            rows: All policies.
+            objects: All ConntrackNodes, by name.
+
+        Returns:
+            Seconds after which to try again what failed, if anything did.
+        """
+        in_use = {row.spec.policy_ref.uid for row in objects.values() if row.spec}
+        retry: float | None = None
+        for row in rows:
+            wanted = _finalizers(row, in_use=row.uid in in_use)
+            if wanted == row.finalizers:
+                continue
+            try:
+                await self._cluster.set_finalizers(row, wanted)
+            except ClusterError as error:
+                retry = self._failed(error)
+            self.changed()
+        return retry
+
+    async def say(
+        self,
+        row: PolicyRow,
+        nodes: Sequence[Governed],
+        losses: Sequence[Loss],
+        now: datetime,
+    ) -> float | None:
+        """
+        Write a policy's status if there is news in it.
+
+        What a person waits for is written at once; mere numbers every ten seconds.
+
+        Returns:
+            Seconds after which to come again with what was put off, if anything was.
+        """
+        previous = self._said.get(row.uid, row.status)
+        status = aggregate(row, nodes, losses, previous=previous, now=now)
+        if status == previous:
+            return None
+        last = self._said_at.get(row.uid)
+        left = 0.0 if last is None else last + STATUS_SECONDS - self._clock()
+        if left > 0 and _gist(status) == _gist(previous):
+            return left
+        try:
+            await self._cluster.apply_policy_status(row, status)
+        except ClusterError as error:
+            return self._failed(error)
+        self._said[row.uid] = status
+        self._said_at[row.uid] = self._clock()
+        return None
+
+    def _failed(self, error: ClusterError) -> float:
+        """
+        Log a failure unless it is the same as the last one; say when to try again.
+        """
+        if isinstance(error, Conflict | NotFound):
+            self.changed()
+        elif str(error) != self._last_failure:
+            self._last_failure = str(error)
+            logger.warning("cannot write to a policy: %s", error)
+        return RETRY_SECONDS
+
+
+def _finalizers(row: PolicyRow, *, in_use: bool) -> tuple[str, ...]:
+    """
+    Give the finalizers that a policy should have; those of others are kept.
+    """
+    ours = FINALIZER in row.finalizers
+    if row.deleting:
+        wanted = ours and in_use  # a deleted object gets no new finalizer
+    elif row.policy is None:
+        wanted = ours
+    else:
+        wanted = row.on_removal is OnRemoval.REVERT
+    if wanted == ours:
+        return row.finalizers
+    others = tuple(each for each in row.finalizers if each != FINALIZER)
+    return (*others, FINALIZER) if wanted else others
+
+
+def _gist(status: PolicyStatus) -> tuple[int, list[tuple[str, str, str, int]]]:
+    """
+    Reduce a status to what is worth a write at once: answers without numbers.
+    """
+
+    def answer(each: Condition) -> tuple[str, str, str, int]:
+        return (each.type, each.status, each.reason, each.observed_generation)
+
+    return status.observed_generation, [answer(each) for each in status.conditions]

@@ -1,0 +1,218 @@
+"""
+Reconcile: the order of one pass, and when the next one is due.
+
+Each pass starts from what is, not from what happened: look, match and plan, write
+what differs, fold what was answered, say so. On an unchanged world a pass writes
+nothing.
+"""
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Final, Never, Protocol, TypeVar
+
+from conntrack_operator import policies, writer
+from conntrack_operator.aggregate import Governed
+from conntrack_operator.brake import Brake
+from conntrack_operator.decide import Decision, Decisions, decide
+from conntrack_operator.errors import ClusterError
+from conntrack_operator.pacing import Backoff, Clock, Doorbell, Sleep
+from conntrack_operator.plan import Revert, Tell
+from conntrack_operator.policies import Policies
+from conntrack_operator.rows import ConntrackNodeRow, NodeRow, PolicyRow
+from conntrack_operator.writer import Writer
+
+logger = logging.getLogger(__name__)
+
+PASS_SECONDS: Final = 60.0
+"""Longest time between passes: a node that falls silent rings no bell."""
+
+Row_co = TypeVar("Row_co", covariant=True)
+
+
+class Store(Protocol[Row_co]):
+    """All objects of one kind, as an informer keeps them."""
+
+    @property
+    def synced(self) -> bool:
+        """
+        Tell whether the rows are complete.
+        """
+
+    @property
+    def rows(self) -> Mapping[str, Row_co]:
+        """
+        Give the present rows by name.
+        """
+
+
+class Cluster(policies.Cluster, writer.Cluster, Protocol):
+    """What a pass asks of the cluster."""
+
+
+class Reconciler:
+    """Runs passes; `run` must be running."""
+
+    def __init__(  # noqa: PLR0913 - the world, time and chance come in
+        self,
+        cluster: Cluster,
+        *,
+        nodes: Store[NodeRow],
+        conntrack_nodes: Store[ConntrackNodeRow],
+        bell: Doorbell,
+        backoff: Backoff,
+        clock: Clock,
+        sleep: Sleep,
+        now: Callable[[], datetime],
+    ) -> None:
+        """
+        Take the world in; nothing is read or written yet.
+
+        Args:
+            cluster: Answers and obeys.
+            nodes: All Nodes.
+            conntrack_nodes: All ConntrackNodes.
+            bell: Rung when one of them changes.
+            backoff: Pauses while the policies cannot be read.
+            clock: Seconds that never go back, for pauses.
+            sleep: Waits.
+            now: The time of day with its zone, for statuses.
+        """
+        self._nodes = nodes
+        self._conntrack_nodes = conntrack_nodes
+        self._bell = bell
+        self._backoff = backoff
+        self._clock = clock
+        self._now = now
+        self._policies = Policies(cluster, clock=clock)
+        self._brake = Brake()
+        self._writer = Writer(cluster, clock=clock, sleep=sleep)
+        self._due_at = clock() + PASS_SECONDS
+        self._in_step = False
+        self.last_progress = clock()
+        """When the last pass ended."""
+
+    def policies_changed(self) -> None:
+        """
+        Answer the watch of the policies: list them anew, soon.
+        """
+        self._policies.changed()
+        self._bell.ring()
+
+    async def run(self) -> Never:
+        """
+        Run a pass for each ring of the bell, and one a minute without.
+        """
+        while True:
+            await self._bell.answer(within=self._due_at - self._clock())
+            await self.run_pass()
+
+    async def run_pass(self) -> None:
+        """
+        Look, decide, write, report; nothing at all before everything is known.
+        """
+        began, self._due_at = self._clock(), self._clock() + PASS_SECONDS
+        rows = await self._look()
+        if rows is not None:
+            decisions = decide(rows, self._nodes.rows, self._conntrack_nodes.rows)
+            self._come_again(
+                await self._policies.hold(rows, self._conntrack_nodes.rows)
+            )
+            counts = await self._write(rows, decisions)
+            await self._report(rows, decisions)
+            if counts:
+                facts = {**counts, "seconds": round(self._clock() - began, 3)}
+                logger.info("nodes changed", extra=facts)
+            elif not self._in_step:
+                self._in_step = True
+                known = {"policies": len(rows), "nodes": len(self._nodes.rows)}
+                logger.info("in step", extra=known)
+        self.last_progress = self._clock()
+
+    async def _look(self) -> Sequence[PolicyRow] | None:
+        """
+        Give all policies; ``None`` while anything is unknown.
+        """
+        if not (self._nodes.synced and self._conntrack_nodes.synced):
+            return None
+        try:
+            rows = await self._policies.current()
+        except ClusterError as error:
+            logger.warning("cannot list the policies, nothing is decided: %s", error)
+            self._come_again(self._backoff.next())
+            return None
+        self._backoff.reset()
+        return rows
+
+    async def _write(
+        self, rows: Sequence[PolicyRow], decisions: Decisions
+    ) -> Counter[str]:
+        """
+        Carry out what differs; removals only as far as the brake allows.
+        """
+        self._come_again(self._writer.settle(self._conntrack_nodes.rows))
+        open_ = [each for each in decisions.nodes.values() if each.differs]
+        removals, held_for = self._brake.release(
+            (each for each in open_ if each.removes),
+            rows,
+            objects=len(self._conntrack_nodes.rows),
+            now=self._clock(),
+        )
+        changes = [each for each in open_ if not each.removes] + removals
+        written = await self._writer.write(list(filter(self._writer.ready, changes)))
+        self._come_again(held_for)
+        self._come_again(written.retry_in)
+        return written.counts
+
+    async def _report(self, rows: Sequence[PolicyRow], decisions: Decisions) -> None:
+        """
+        Tell people how it stands, policy by policy.
+        """
+        now = self._now()
+        governed: defaultdict[str, list[Governed]] = defaultdict(list)
+        leaving = {row.uid for row in rows if row.deleting}
+        for decision in decisions.nodes.values():
+            uid = _belongs_to(decision, leaving)
+            if uid is not None:
+                refused = self._writer.refusal(decision)
+                governed[uid].append(_governed(decision, refused))
+        for row in rows:
+            losses = decisions.matching.losses.get(row.uid, ())
+            self._come_again(
+                await self._policies.say(row, governed[row.uid], losses, now)
+            )
+
+    def _come_again(self, seconds: float | None) -> None:
+        """
+        Have the next pass no later than this; ``None`` is no wish.
+        """
+        if seconds is not None:
+            self._due_at = min(self._due_at, self._clock() + seconds)
+
+
+def _belongs_to(decision: Decision, leaving: set[str]) -> str | None:
+    """
+    Give the UID of the policy whose status counts a node, if any does.
+
+    A policy that is being deleted still counts the nodes that it has to let go.
+    """
+    if decision.policy is not None:
+        return decision.policy.uid
+    spec = decision.current.spec if decision.current else None
+    former = spec.policy_ref.uid if spec else None
+    return former if former in leaving else None
+
+
+def _governed(decision: Decision, refused: str) -> Governed:
+    """
+    Show a decision to `aggregate`.
+    """
+    plan = decision.plan
+    return Governed(
+        name=decision.node.name,
+        planned=plan.spec if isinstance(plan, Tell | Revert) else None,
+        final=isinstance(plan, Tell) and plan.final,
+        row=decision.current,
+        refused=refused,
+    )

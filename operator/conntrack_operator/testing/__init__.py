@@ -1,0 +1,47 @@
+"""
+What the tests of this and other packages build worlds from; no product code is here.
+"""
+
+from conntrack_operator.testing.builders import (
+    CREATED,
+    FACTS,
+    MAX_ENTRIES,
+    NOW,
+    answered,
+    conntrack_node,
+    node,
+    policy,
+    policy_row,
+    stamp,
+    unreadable,
+)
+from conntrack_operator.testing.fake_cluster import FakeCluster
+from conntrack_operator.testing.fake_store import FakeStore
+from conntrack_operator.testing.fake_time import FakeTime
+from conntrack_operator.testing.scripted_server import (
+    Answer,
+    ScriptedServer,
+    Seen,
+    Stream,
+)
+
+__all__ = [
+    "CREATED",
+    "FACTS",
+    "MAX_ENTRIES",
+    "NOW",
+    "Answer",
+    "FakeCluster",
+    "FakeStore",
+    "FakeTime",
+    "ScriptedServer",
+    "Seen",
+    "Stream",
+    "answered",
+    "conntrack_node",
+    "node",
+    "policy",
+    "policy_row",
+    "stamp",
+    "unreadable",
+]

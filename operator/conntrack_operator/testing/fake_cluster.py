@@ -1,0 +1,234 @@
+"""
+A cluster in memory.
+
+`FakeCluster` fits the protocol that `reconcile` asks of a cluster, and keeps the API
+server's rules that matter there: generations, versions, preconditions, finalizers.
+Its other verbs are the hands of everybody else: persons, kubelets, agents.
+"""
+
+from dataclasses import replace
+
+from conntrack_api.node import NodeSpec
+from conntrack_api.policy import ConntrackPolicy, PolicyStatus
+from conntrack_operator.errors import ClusterError, Conflict, Invalid, NotFound
+from conntrack_operator.rows import ConntrackNodeRow, NodeRow, PolicyRow
+from conntrack_operator.testing.builders import (
+    NOW,
+    answered,
+    conntrack_node,
+    policy_row,
+    stamp,
+)
+from conntrack_operator.testing.fake_store import FakeStore
+
+
+class FakeCluster:
+    """A cluster in memory."""
+
+    def __init__(self) -> None:
+        """
+        Start empty.
+        """
+        self.nodes: FakeStore[NodeRow] = FakeStore()
+        self.conntrack_nodes: FakeStore[ConntrackNodeRow] = FakeStore()
+        self.truth: dict[str, PolicyRow] = {}
+        self.calls: list[str] = []
+        """Every request of the operator, by verb."""
+        self.writes: list[str] = []
+        """Every write that was accepted, as verb and name."""
+        self.answers: dict[str, list[ClusterError]] = {}
+        """Errors to answer next, by verb."""
+        self.lists: list[tuple[PolicyRow, ...]] = []
+        """Lists of policies to answer next instead of the truth."""
+        self._version = 0
+
+    # The operator's verbs.
+
+    async def policies(self) -> tuple[PolicyRow, ...]:
+        """
+        List all policies.
+        """
+        self._fail("policies")
+        return self.lists.pop(0) if self.lists else tuple(self.truth.values())
+
+    async def node(self, name: str) -> NodeRow:
+        """
+        Read one Node.
+        """
+        self._fail("node")
+        if name not in self.nodes.truth:
+            raise NotFound(name)
+        return self.nodes.truth[name]
+
+    async def apply_conntrack_node(
+        self, name: str, spec: NodeSpec, *, uid: str | None
+    ) -> ConntrackNodeRow:
+        """
+        Make a node's object have this spec.
+        """
+        self._fail("apply")
+        current = self.conntrack_nodes.truth.get(name)
+        if uid is not None and (current is None or current.uid != uid):
+            raise Conflict(name)
+        if current and current.spec and current.spec.node_uid != spec.node_uid:
+            raise Invalid("spec.nodeUID never changes")
+        version = self._next()
+        if current is None:
+            row = replace(
+                conntrack_node(name, spec=spec),
+                uid=f"object-{version}",
+                resource_version=version,
+                created=stamp(NOW),
+            )
+        elif current.spec == spec:
+            return current
+        else:
+            row = replace(
+                current,
+                spec=spec,
+                generation=current.generation + 1,
+                resource_version=version,
+            )
+        self.writes.append(f"apply {name}")
+        self.conntrack_nodes.truth[name] = row
+        return row
+
+    async def delete_conntrack_node(self, row: ConntrackNodeRow) -> None:
+        """
+        Delete exactly this object in exactly this version.
+        """
+        self._fail("delete")
+        current = self.conntrack_nodes.truth.get(row.name)
+        if current is None:
+            raise NotFound(row.name)
+        if (current.uid, current.resource_version) != (row.uid, row.resource_version):
+            raise Conflict(row.name)
+        self.writes.append(f"delete {row.name}")
+        del self.conntrack_nodes.truth[row.name]
+
+    async def apply_policy_status(self, row: PolicyRow, status: PolicyStatus) -> None:
+        """
+        Replace what was said about a policy.
+        """
+        self._fail("status")
+        current = self._policy(row)
+        self.writes.append(f"status {row.name}")
+        self.truth[row.name] = replace(
+            current, status=status, resource_version=self._next()
+        )
+
+    async def set_finalizers(self, row: PolicyRow, finalizers: tuple[str, ...]) -> None:
+        """
+        Replace a policy's finalizers, if nobody has changed it meanwhile.
+        """
+        self._fail("finalizers")
+        current = self._policy(row)
+        if current.resource_version != row.resource_version:
+            raise Conflict(row.name)
+        self.writes.append(f"finalizers {row.name}")
+        if current.deleting and not finalizers:
+            del self.truth[row.name]
+            return
+        self.truth[row.name] = replace(
+            current, finalizers=finalizers, resource_version=self._next()
+        )
+
+    # Everybody else's verbs.
+
+    def put_policy(self, wanted: ConntrackPolicy | PolicyRow) -> None:
+        """
+        Create or edit a policy, as a person does.
+        """
+        new = policy_row(wanted) if isinstance(wanted, ConntrackPolicy) else wanted
+        old = self.truth.get(new.name)
+        generation = old.generation + 1 if old else new.generation
+        self.truth[new.name] = replace(
+            new,
+            generation=generation,
+            policy=new.policy and replace(new.policy, generation=generation),
+            status=old.status if old else new.status,
+            finalizers=old.finalizers if old else new.finalizers,
+            resource_version=self._next(),
+        )
+
+    def delete_policy(self, name: str) -> None:
+        """
+        Delete a policy, as a person does; finalizers hold it.
+        """
+        row = self.truth[name]
+        if not row.finalizers:
+            del self.truth[name]
+            return
+        self.truth[name] = replace(
+            row,
+            deleting=True,
+            policy=row.policy and replace(row.policy, deleting=True),
+            resource_version=self._next(),
+        )
+
+    def put_node(self, *rows: NodeRow) -> None:
+        """
+        Register or relabel Nodes, as kubelets do.
+        """
+        self.nodes.truth |= {row.name: row for row in rows}
+
+    def delete_node(self, name: str) -> None:
+        """
+        Delete a Node; what it owns goes with `collect_garbage`.
+        """
+        del self.nodes.truth[name]
+
+    def collect_garbage(self) -> None:
+        """
+        Remove the objects whose Node is gone, as the garbage collector does.
+        """
+        alive = {row.uid for row in self.nodes.truth.values()}
+        for name, row in list(self.conntrack_nodes.truth.items()):
+            if row.spec and row.spec.node_uid not in alive:
+                del self.conntrack_nodes.truth[name]
+
+    def report(
+        self,
+        *names: str,
+        ready: bool = True,
+        reason: str | None = None,
+        percent: int = 10,
+        pressure: bool = False,
+    ) -> None:
+        """
+        Report, as the agents of these nodes do; of all nodes without a name.
+        """
+        for name in names or tuple(self.conntrack_nodes.truth):
+            row = self.conntrack_nodes.truth[name]
+            new = answered(
+                row, ready=ready, reason=reason, percent=percent, pressure=pressure
+            )
+            self.conntrack_nodes.truth[name] = replace(
+                new, resource_version=self._next()
+            )
+
+    def _policy(self, row: PolicyRow) -> PolicyRow:
+        """
+        Find the very policy that is meant.
+        """
+        current = self.truth.get(row.name)
+        if current is None:
+            raise NotFound(row.name)
+        if current.uid != row.uid:
+            raise Conflict(row.name)
+        return current
+
+    def _fail(self, verb: str) -> None:
+        """
+        Note a call, and answer with the next error that a test ordered for its verb.
+        """
+        self.calls.append(verb)
+        if self.answers.get(verb):
+            raise self.answers[verb].pop(0)
+
+    def _next(self) -> str:
+        """
+        Give the next version.
+        """
+        self._version += 1
+        return str(self._version)

@@ -1,0 +1,213 @@
+"""
+Verdict: what a policy's counts mean, as conditions and sentences.
+
+Computes only; called by `aggregate`. The conditions keep the kstatus rules:
+Reconciling and Stalled are present only while True, never both, and each of them
+comes with Ready that is not True.
+
+Source: sigs.k8s.io/cli-utils, ``pkg/kstatus``, README.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from conntrack_api.conditions import (
+    Condition,
+    ConditionStatus,
+    PolicyCondition,
+    PolicyReason,
+)
+from conntrack_api.policy import ConntrackPolicy, NodeCounts
+from conntrack_operator.rows import Loss, PolicyRow
+
+MAX_NAMES: Final = 3
+"""Names in one sentence; more do not help anybody."""
+
+MAX_MESSAGE: Final = 1024
+"""Characters of a condition's message, as in the CRD."""
+
+_TRUE, _FALSE = ConditionStatus.TRUE, ConditionStatus.FALSE
+
+
+def conditions(
+    row: PolicyRow,
+    policy: ConntrackPolicy,
+    counts: NodeCounts,
+    losses: Sequence[Loss],
+) -> tuple[Condition, ...]:
+    """
+    Judge a policy that can be read.
+
+    Args:
+        row: The policy as the API server has it.
+        policy: What it says.
+        counts: Of the nodes that it governs.
+        losses: What other policies took from it.
+
+    Returns:
+        Accepted, Ready, and at most one of Reconciling and Stalled; without times.
+    """
+    rivals = [
+        each for each in losses if each.winner.spec.priority == policy.spec.priority
+    ]
+    if row.deleting:
+        said = (_accepted(row, counts, losses), *_leaving(row, counts))
+    elif rivals:
+        text = _conflict(policy, counts, losses, rivals)
+        said = (
+            _say(row, PolicyCondition.ACCEPTED, _FALSE, PolicyReason.CONFLICT, text),
+            _say(row, PolicyCondition.READY, _FALSE, PolicyReason.CONFLICTING, text),
+            _say(row, PolicyCondition.STALLED, _TRUE, PolicyReason.CONFLICT, text),
+        )
+    else:
+        said = (_accepted(row, counts, losses), *_progress(row, counts))
+    return said
+
+
+def unreadable(row: PolicyRow) -> tuple[Condition, ...]:
+    """
+    Judge a policy that cannot be read; its nodes are left as they are.
+    """
+    text = f"The spec cannot be read, so its nodes are left as they are: {row.problem}"
+    reason = PolicyReason.INVALID_SELECTOR
+    return (
+        _say(row, PolicyCondition.ACCEPTED, _FALSE, reason, text),
+        _say(row, PolicyCondition.READY, _FALSE, reason, text),
+        _say(row, PolicyCondition.STALLED, _TRUE, reason, text),
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    """
+    Name a few things, and count the rest.
+    """
+    every = list(names)
+    shown = ", ".join(every[:MAX_NAMES])
+    more = len(every) - MAX_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _of_nodes(count: int) -> str:
+    """
+    Say "1 node" or "5 nodes".
+    """
+    return f"{count} node" if count == 1 else f"{count} nodes"
+
+
+def _say(
+    row: PolicyRow,
+    type_: PolicyCondition,
+    status: ConditionStatus,
+    reason: PolicyReason,
+    message: str,
+) -> Condition:
+    """
+    Make one condition for the policy's present generation.
+    """
+    return Condition(
+        type=type_,
+        status=status,
+        reason=reason,
+        message=message[:MAX_MESSAGE],
+        observed_generation=row.generation,
+    )
+
+
+def _accepted(row: PolicyRow, counts: NodeCounts, losses: Sequence[Loss]) -> Condition:
+    """
+    Say that the policy is understood, and what policies of higher priority took.
+    """
+    text = f"Selects {_of_nodes(counts.matched)}."
+    if losses:
+        names = [
+            f"`{each.winner.name}` ({each.winner.spec.priority})" for each in losses
+        ]
+        text = (
+            f"{_taken(counts, losses, losses)} policies of higher priority: "
+            f"{_listed(names)}."
+        )
+    return _say(row, PolicyCondition.ACCEPTED, _TRUE, PolicyReason.ACCEPTED, text)
+
+
+def _taken(counts: NodeCounts, losses: Sequence[Loss], winners: Sequence[Loss]) -> str:
+    """
+    Begin a sentence about the nodes that some of the winners took.
+    """
+    total = counts.matched + sum(each.nodes for each in losses)
+    taken = sum(each.nodes for each in winners)
+    are = "is" if taken == 1 else "are"
+    return f"{taken} of the {_of_nodes(total)} that it selects {are} governed by"
+
+
+def _conflict(
+    policy: ConntrackPolicy,
+    counts: NodeCounts,
+    losses: Sequence[Loss],
+    rivals: Sequence[Loss],
+) -> str:
+    """
+    Say which policies of the same priority took nodes, and what to do about it.
+    """
+    names = _listed(f"`{each.winner.name}`" for each in rivals)
+    return (
+        f"{_taken(counts, losses, rivals)} {names} at the same priority "
+        f"{policy.spec.priority}, where the older policy wins: give one of them "
+        "another priority, or selectors that do not overlap."
+    )
+
+
+def _progress(row: PolicyRow, counts: NodeCounts) -> tuple[Condition, ...]:
+    """
+    Say how far the nodes are.
+    """
+    open_ = counts.progressing + counts.unreachable
+    if counts.matched == 0:
+        text = "It governs no node."
+        empty = PolicyReason.NO_NODES_MATCHED
+        return (_say(row, PolicyCondition.READY, _TRUE, empty, text),)
+    text = _sentence(counts)
+    if counts.failed == 0 and open_ == 0:
+        done = PolicyReason.ALL_NODES_UP_TO_DATE
+        return (_say(row, PolicyCondition.READY, _TRUE, done, text),)
+    failed = PolicyReason.NODES_FAILED
+    moving = PolicyReason.ROLLING_OUT
+    return (
+        _say(
+            row,
+            PolicyCondition.READY,
+            _FALSE,
+            failed if counts.failed else moving,
+            text,
+        ),
+        # As long as another node may still answer, the policy is not stalled.
+        _say(row, PolicyCondition.RECONCILING, _TRUE, moving, text)
+        if open_
+        else _say(row, PolicyCondition.STALLED, _TRUE, failed, text),
+    )
+
+
+def _sentence(counts: NodeCounts) -> str:
+    """
+    Say all counts that are not zero, the good one first.
+    """
+    parts = [f"{counts.updated} of {_of_nodes(counts.matched)} up to date"]
+    if counts.progressing:
+        parts.append(f"{counts.progressing} changing")
+    if counts.failed:
+        parts.append(f"{counts.failed} failed")
+    if counts.unreachable:
+        parts.append(f"{counts.unreachable} not reporting")
+    return ", ".join(parts) + "."
+
+
+def _leaving(row: PolicyRow, counts: NodeCounts) -> tuple[Condition, ...]:
+    """
+    Say what a policy that is being deleted still waits for.
+    """
+    are = "is" if counts.matched == 1 else "are"
+    text = f"Being deleted: {_of_nodes(counts.matched)} {are} still to be let go."
+    moving = PolicyReason.ROLLING_OUT
+    return (
+        _say(row, PolicyCondition.READY, _FALSE, moving, text),
+        _say(row, PolicyCondition.RECONCILING, _TRUE, moving, text),
+    )

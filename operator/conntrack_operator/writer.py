@@ -1,0 +1,246 @@
+"""
+Writer: carry decisions out, at a pace, each object for itself.
+
+Promises, and where they are kept: at most 50 requests a second and 16 at a time
+(`_one`); no second decision for a node on a picture that lacks the first one
+(`ready`); a removal only when fresh reads lead to the same decision (`_confirmed`);
+content that the API server called invalid is not sent twice (`refusal`).
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from conntrack_api.node import NodeSpec
+from conntrack_operator.decide import Decision, decide
+from conntrack_operator.errors import (
+    ClusterError,
+    Conflict,
+    Invalid,
+    NotFound,
+    Unavailable,
+)
+from conntrack_operator.own_writes import OwnWrites
+from conntrack_operator.pacing import Clock, Sleep, TokenBucket
+from conntrack_operator.plan import Delete, Revert, Tell
+from conntrack_operator.rows import ConntrackNodeRow, NodeRow, PolicyRow
+
+logger = logging.getLogger(__name__)
+
+WRITES_PER_SECOND: Final = 50
+IN_FLIGHT: Final = 16
+BATCH: Final = 100
+"""Writes of one pass: 2 seconds, then the world is looked at again. Latest wins."""
+
+REPLAN_SECONDS: Final = 1.0
+"""Pause after a conflict: the informer will show what came between."""
+
+RETRY_SECONDS: Final = 10.0
+"""Pause after any other failure, unless the server names one."""
+
+
+class Cluster(Protocol):
+    """What the writer asks of the cluster."""
+
+    async def policies(self) -> tuple[PolicyRow, ...]:
+        """
+        List all policies, freshly and completely.
+        """
+
+    async def node(self, name: str) -> NodeRow:
+        """
+        Read one Node, freshly.
+        """
+
+    async def apply_conntrack_node(
+        self, name: str, spec: NodeSpec, *, uid: str | None
+    ) -> ConntrackNodeRow:
+        """
+        Make a node's object have this spec.
+        """
+
+    async def delete_conntrack_node(self, row: ConntrackNodeRow) -> None:
+        """
+        Delete exactly this object in exactly this version.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Refusal:
+    """Content that the API server will not accept."""
+
+    uid: str | None
+    spec: NodeSpec
+    message: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Written:
+    """What came of one batch."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    """How many were told, reverted, deleted, refused, put off or failed."""
+    retry_in: float | None = None
+    """Seconds after which it is worth looking again; ``None``: when the bell rings."""
+
+    def again(self, seconds: float) -> None:
+        """
+        Ask for another look, the soonest wish wins.
+        """
+        self.retry_in = (
+            seconds if self.retry_in is None else min(seconds, self.retry_in)
+        )
+
+
+class Writer:
+    """Carries decisions out."""
+
+    def __init__(self, cluster: Cluster, *, clock: Clock, sleep: Sleep) -> None:
+        """
+        Take the cluster and the time.
+        """
+        self._cluster = cluster
+        self._clock = clock
+        self._bucket = TokenBucket(WRITES_PER_SECOND, clock=clock, sleep=sleep)
+        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._own = OwnWrites()
+        self._refusals: dict[str, _Refusal] = {}
+        self._last_failure = ""
+
+    def settle(self, rows: Mapping[str, ConntrackNodeRow]) -> float | None:
+        """
+        Take note of what the informer shows; see `OwnWrites.settle`.
+        """
+        return self._own.settle(rows, self._clock())
+
+    def ready(self, decision: Decision) -> bool:
+        """
+        Tell whether a decision may be carried out.
+
+        False while the informer has not shown our last write to the object, and for
+        content that was refused.
+        """
+        return decision.node.name not in self._own and not self.refusal(decision)
+
+    def refusal(self, decision: Decision) -> str:
+        """
+        Say why the API server does not accept a decision; empty when it does.
+        """
+        name = decision.node.name
+        refused = self._refusals.get(name)
+        if refused is None:
+            return ""
+        current_uid = decision.current.uid if decision.current else None
+        spec = getattr(decision.plan, "spec", None)
+        if (refused.uid, refused.spec) != (current_uid, spec):
+            del self._refusals[name]
+            return ""
+        return refused.message
+
+    async def write(self, decisions: Sequence[Decision]) -> Written:
+        """
+        Carry out a batch.
+
+        Args:
+            decisions: Those that `ready` lets pass. More than a batch are put off.
+
+        Returns:
+            What came of it; an object's failure never stops the others.
+        """
+        written = Written()
+        if not decisions:
+            return written
+        batch = decisions[:BATCH]
+        if len(decisions) > BATCH:
+            written.counts["put_off"] = len(decisions) - BATCH
+            written.again(0)
+        fresh: tuple[PolicyRow, ...] = ()
+        if any(each.removes for each in batch):
+            try:
+                fresh = await self._cluster.policies()
+            except ClusterError as error:
+                self._failed(error, written)
+                batch = [each for each in batch if not each.removes]
+        await asyncio.gather(*(self._one(each, fresh, written) for each in batch))
+        return written
+
+    async def _one(
+        self, decision: Decision, fresh: Iterable[PolicyRow], written: Written
+    ) -> None:
+        """
+        Carry out one decision; its failure becomes a log line and a later look.
+        """
+        async with self._slots:
+            await self._bucket.take()
+            try:
+                if decision.removes and not await self._confirmed(decision, fresh):
+                    written.counts["not_confirmed"] += 1
+                    written.again(REPLAN_SECONDS)
+                    return
+                written.counts[await self._carry_out(decision)] += 1
+                self._last_failure = ""
+            except (Conflict, NotFound):
+                written.counts["overtaken"] += 1
+                written.again(REPLAN_SECONDS)
+            except Invalid as error:
+                self._refuse(decision, str(error))
+                written.counts["refused"] += 1
+            except ClusterError as error:
+                self._failed(error, written)
+
+    async def _confirmed(
+        self, decision: Decision, policies: Iterable[PolicyRow]
+    ) -> bool:
+        """
+        Decide again for one node on fresh reads, and compare.
+
+        Raises:
+            ClusterError: The Node cannot be read, or is gone: no confirmation.
+        """
+        name, current = decision.node.name, decision.current
+        assert current is not None  # noqa: S101 - only what is there can be removed
+        node = await self._cluster.node(name)
+        again = decide(policies, {name: node}, {name: current}).nodes.get(name)
+        return again is not None and again.plan == decision.plan
+
+    async def _carry_out(self, decision: Decision) -> str:
+        """
+        Send the one write that a decision asks for; say what it was.
+        """
+        name, current = decision.node.name, decision.current
+        match decision.plan:
+            case Tell(spec=spec) | Revert(spec=spec):
+                uid = current.uid if current else None
+                row = await self._cluster.apply_conntrack_node(name, spec, uid=uid)
+                self._own.wrote(row, self._clock())
+                return "told" if isinstance(decision.plan, Tell) else "reverting"
+            case Delete() if current is not None:
+                await self._cluster.delete_conntrack_node(current)
+                self._own.deleted(current, self._clock())
+                return "deleted"
+        return "nothing"
+
+    def _refuse(self, decision: Decision, message: str) -> None:
+        """
+        Remember and say that content is not accepted, once for each content.
+        """
+        if isinstance(decision.plan, Tell | Revert):
+            uid = decision.current.uid if decision.current else None
+            refusal = _Refusal(uid=uid, spec=decision.plan.spec, message=message)
+            self._refusals[decision.node.name] = refusal
+        facts = {"node": decision.node.name, "answer": message}
+        logger.warning("the API server refuses this content", extra=facts)
+
+    def _failed(self, error: ClusterError, written: Written) -> None:
+        """
+        Count a failure; log it unless it is the same as the last one.
+        """
+        written.counts["failed"] += 1
+        pause = error.retry_after if isinstance(error, Unavailable) else None
+        written.again(pause or RETRY_SECONDS)
+        if str(error) != self._last_failure:
+            self._last_failure = str(error)
+            logger.warning("cannot write: %s", error)

@@ -1,0 +1,267 @@
+"""
+Objects to dataclasses and back.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conntrack_api import API_VERSION
+from conntrack_api.codec import (
+    node_from_object,
+    policy_from_object,
+    to_object,
+)
+from conntrack_api.conditions import Condition
+from conntrack_api.errors import InvalidObject
+from conntrack_api.node import (
+    ConntrackNode,
+    Failure,
+    NodeFacts,
+    NodeMode,
+    NodeSpec,
+    NodeStatus,
+    PolicyRef,
+)
+from conntrack_api.policy import (
+    ConntrackPolicy,
+    LabelSelector,
+    Operator,
+    PolicySpec,
+    PolicyStatus,
+    Pressure,
+    Requirement,
+    TableSize,
+)
+from conntrack_api.settings import SETTINGS, TIMEOUTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+labels = st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,8}[a-z0-9])?", fullmatch=True)
+keys = st.builds("{}/{}".format, labels, labels) | labels
+whole = st.integers(0, 2**40)
+
+requirements = st.builds(
+    Requirement,
+    key=keys,
+    operator=st.sampled_from([Operator.IN, Operator.NOT_IN]),
+    values=st.lists(labels, min_size=1, max_size=3).map(tuple),
+) | st.builds(
+    Requirement,
+    key=keys,
+    operator=st.sampled_from([Operator.EXISTS, Operator.DOES_NOT_EXIST]),
+    values=st.just(()),
+)
+
+selectors = st.builds(
+    LabelSelector,
+    match_labels=st.dictionaries(keys, labels, max_size=3),
+    match_expressions=st.lists(requirements, max_size=3).map(tuple),
+)
+
+tables = st.builds(
+    TableSize,
+    max_entries=st.integers(1024, 4096),
+    buckets=st.integers(512, 268_435_456),
+    entries_per_bucket=st.none(),
+) | st.builds(
+    TableSize,
+    max_entries=st.integers(1024, 2_147_483_647),
+    buckets=st.none(),
+    entries_per_bucket=st.none() | st.integers(1, 8),
+)
+
+pressures = st.builds(
+    Pressure,
+    warn_percent=st.integers(1, 50),
+    critical_percent=st.integers(51, 100),
+)
+
+specs = st.builds(
+    PolicySpec,
+    node_selector=selectors,
+    priority=st.integers(-1000, 1000),
+    table=st.none() | tables,
+    timeouts=st.dictionaries(
+        st.sampled_from([row.name for row in TIMEOUTS]), st.integers(1, 2_147_483)
+    ),
+    pressure=pressures,
+)
+
+times = st.just("2026-01-02T03:04:05Z")
+conditions = st.lists(st.builds(Condition, last_transition_time=times), max_size=3)
+
+policy_statuses = st.builds(PolicyStatus, conditions=conditions.map(tuple))
+
+policies = st.builds(
+    ConntrackPolicy,
+    name=labels,
+    created=times,
+    finalizers=st.lists(labels, max_size=2).map(tuple),
+    spec=specs,
+    status=policy_statuses,
+)
+
+words = st.text(max_size=32)
+
+node_specs = st.builds(
+    NodeSpec,
+    policy_ref=st.builds(PolicyRef, name=words, uid=words),
+    node_uid=words,
+    revision=words,
+    settings=st.fixed_dictionaries(
+        {},
+        optional={row.name: st.integers(row.minimum, row.maximum) for row in SETTINGS},
+    ),
+    pressure=pressures,
+)
+
+failures = st.lists(
+    st.builds(Failure, setting=words, reason=words, message=words), max_size=3
+)
+
+nodes = st.builds(
+    ConntrackNode,
+    name=labels,
+    spec=node_specs,
+    status=st.builds(
+        NodeStatus,
+        applied_revision=st.none() | words,
+        facts=st.none() | st.builds(NodeFacts, kernel=words, agent=words),
+        failures=failures.map(tuple),
+        baseline=st.dictionaries(labels, whole, max_size=3),
+        conditions=conditions.map(tuple),
+    ),
+)
+
+text = st.text(max_size=9)
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | text,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "nodeSelector",
+                    "matchLabels",
+                    "table",
+                    "timeouts",
+                    "tcp",
+                    "settings",
+                    "a",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+def as_object(value: ConntrackPolicy | ConntrackNode) -> dict[str, Any]:
+    """
+    Make the object that the API server would give for a value.
+    """
+    meta: dict[str, Any] = {
+        "name": value.name,
+        "uid": value.uid,
+        "generation": value.generation,
+    }
+    if value.deleting:
+        meta["deletionTimestamp"] = "2026-01-02T03:04:05Z"
+    if isinstance(value, ConntrackPolicy):
+        meta["creationTimestamp"] = value.created
+        meta["finalizers"] = list(value.finalizers)
+    else:
+        meta["resourceVersion"] = value.resource_version
+    kind = type(value).__name__
+    return {
+        "apiVersion": API_VERSION,
+        "kind": kind,
+        "metadata": meta,
+        "spec": to_object(value.spec),
+        "status": to_object(value.status),
+    }
+
+
+@given(policies)
+def test_a_policy_comes_back_as_it_was(policy: ConntrackPolicy) -> None:
+    """
+    Encoding loses nothing that decoding wants, in either mode.
+    """
+    obj = as_object(policy)
+
+    assert policy == policy_from_object(obj, strict=True)
+    assert policy == policy_from_object(obj)
+
+
+@given(nodes)
+def test_a_node_comes_back_as_it_was(node: ConntrackNode) -> None:
+    """
+    What the operator tells and what the agent answers survive the journey.
+    """
+    assert node == node_from_object(as_object(node))
+
+
+@given(anything)
+def test_no_content_makes_the_codec_fail_in_another_way(junk: object) -> None:
+    """
+    Whatever comes in, the answer is a value or a list of problems.
+    """
+    obj = {"spec": junk, "status": junk, "metadata": {}}
+    readers: tuple[Callable[[], object], ...] = (
+        lambda: policy_from_object(obj),
+        lambda: policy_from_object(obj, strict=True),
+        lambda: node_from_object(obj),
+    )
+    for read in readers:
+        with suppress(InvalidObject):
+            read()
+
+
+def test_what_is_none_is_left_out() -> None:
+    """
+    The API server knows absence, not null.
+    """
+    spec = PolicySpec(node_selector=LabelSelector())
+
+    expected = {
+        "nodeSelector": {"matchLabels": {}, "matchExpressions": []},
+        "priority": 0,
+        "mode": "Enforce",
+        "pressure": {"warnPercent": 80, "criticalPercent": 95},
+        "onRemoval": "Keep",
+    }
+    assert expected == to_object(spec)
+
+
+def test_names_are_in_camel_case_and_uid_in_capitals() -> None:
+    """
+    ``node_uid`` is ``nodeUID``, as Kubernetes spells it, and ``uid`` alone stays small.
+    """
+    ref = PolicyRef(name="edge", uid="1", generation=2)
+    spec = NodeSpec(policy_ref=ref, node_uid="3", revision="4", mode=NodeMode.OBSERVE)
+
+    found = to_object(spec)
+
+    assert {"name": "edge", "uid": "1", "generation": 2} == found["policyRef"]
+    assert "3" == found["nodeUID"]
+
+
+@given(specs)
+def test_a_rule_between_fields_is_about_nothing_else(spec: PolicySpec) -> None:
+    """
+    What the generators make keeps every rule, and one broken rule is one problem.
+    """
+    broken = replace(spec, pressure=Pressure(warn_percent=90, critical_percent=90))
+
+    assert () == spec.problems()
+    assert ["spec.pressure.warnPercent"] == [each.field for each in broken.problems()]

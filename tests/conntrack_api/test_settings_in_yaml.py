@@ -1,0 +1,98 @@
+"""
+The CRD files offer exactly the settings of the table, with what the table knows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from conntrack_api.settings import SETTINGS, TIMEOUTS, Setting
+
+Schema = dict[str, Any]
+
+
+def timeout_schema(row: Setting, schemas: dict[str, Schema]) -> Schema:
+    """
+    Find the schema of one timeout of a policy.
+    """
+    schema: Schema = schemas["ConntrackPolicy"]["properties"]["spec"]
+    for name in row.field.split("."):
+        schema = schema["properties"][name]
+    return schema
+
+
+def test_a_policy_has_exactly_the_timeouts_of_the_table(
+    schemas: dict[str, Schema],
+) -> None:
+    """
+    No timeout is on one side only, and the order is the same.
+    """
+    found = []
+    tree = schemas["ConntrackPolicy"]["properties"]["spec"]["properties"]["timeouts"]
+    for name, schema in tree["properties"].items():
+        below = schema.get("properties")
+        found += [f"{name}.{leaf}" for leaf in below] if below else [name]
+
+    assert [row.field.removeprefix("timeouts.") for row in TIMEOUTS] == found
+
+
+@pytest.mark.parametrize("row", TIMEOUTS, ids=lambda row: row.field)
+def test_a_timeout_of_a_policy_is_described_as_in_the_table(
+    row: Setting, schemas: dict[str, Schema]
+) -> None:
+    """
+    Bounds are the rule's, and the description has everything that the table knows.
+    """
+    schema = timeout_schema(row, schemas)
+    (rule,) = schema["x-kubernetes-validations"]
+    sentences = (
+        f"{row.note}. ",
+        f"Unit: {row.unit}",
+        f"Bounds: {row.minimum} to {row.maximum}. ",
+        f"an untouched kernel has {row.kernel_default}. ",
+        f"Kernel: {row.name}.",
+    )
+
+    assert all(words in schema["description"] for words in sentences)
+    assert f"self >= {row.minimum} && self <= {row.maximum}" in rule["rule"]
+    assert f"duration('{row.minimum}s')" in rule["rule"]
+    assert f"duration('{row.maximum}s')" in rule["rule"]
+    assert schema["x-kubernetes-int-or-string"] is True
+
+
+def test_the_table_of_a_policy_is_described_as_in_the_table(
+    schemas: dict[str, Schema],
+) -> None:
+    """
+    The size's two fields name their kernel setting, unit and bounds.
+    """
+    table = schemas["ConntrackPolicy"]["properties"]["spec"]["properties"]["table"]
+    for row in set(SETTINGS) - set(TIMEOUTS):
+        schema = table["properties"][row.field.removeprefix("table.")]
+
+        assert f"Unit: {row.unit}" in schema["description"]
+        assert f"Bounds: {row.minimum} to {row.maximum}" in schema["description"]
+        assert f"Kernel: {row.name}" in schema["description"]
+
+
+def test_a_node_has_exactly_the_settings_of_the_table(
+    schemas: dict[str, Schema],
+) -> None:
+    """
+    Kernel names, bounds, notes and units are those of the table, in its order.
+    """
+    spec = schemas["ConntrackNode"]["properties"]["spec"]["properties"]
+    found = spec["settings"]["properties"]
+
+    assert [row.name for row in SETTINGS] == list(found)
+    for row in SETTINGS:
+        expected = {
+            "description": f"{row.name}: {row.note}. Unit: {row.unit}.",
+            "type": "integer",
+            "format": "int64",
+            "minimum": row.minimum,
+            "maximum": row.maximum,
+        }
+        assert expected == found[row.name]

@@ -1,0 +1,72 @@
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from conntrack_operator.testing import Answer, ScriptedServer
+
+KubeconfigFor = Callable[..., Path]
+
+
+async def start(*arguments: str) -> asyncio.subprocess.Process:
+    """Start the operator as a process of its own."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "conntrack_operator",
+        *arguments,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+
+
+async def finish(process: asyncio.subprocess.Process) -> tuple[int | None, str]:
+    """Wait for the end; give the exit code and what was said."""
+    async with asyncio.timeout(30):
+        out, errors = await process.communicate()
+    return process.returncode, (out + errors).decode()
+
+
+async def test_help() -> None:
+    """The options are explained without a cluster."""
+    code, said = await finish(await start("--help"))
+
+    assert 0 == code
+    assert "--liveness-port" in said
+
+
+async def test_option_that_does_not_hold() -> None:
+    """A wrong option ends in one sentence."""
+    code, said = await finish(await start("--log-level", "loud"))
+
+    assert 2 == code
+    assert 1 == len(said.splitlines())
+
+
+async def test_kinds_missing(write_kubeconfig: KubeconfigFor) -> None:
+    """Without the CRDs the operator says which command helps, and ends."""
+    async with ScriptedServer(Answer(status=404)) as server:
+        path = write_kubeconfig(server.url)
+        process = await start("--kubeconfig", str(path), "--log-format", "text")
+        code, said = await finish(process)
+
+    assert 3 == code
+    assert "kubectl apply -f crds/" in said
+    assert "Traceback" not in said
+
+
+async def test_signal_while_it_waits_for_the_server(
+    write_kubeconfig: KubeconfigFor,
+) -> None:
+    """An operator that is told to stop stops, also before it has started."""
+    async with ScriptedServer() as server:
+        process = await start("--kubeconfig", str(write_kubeconfig(server.url)))
+        await server.over()
+        process.send_signal(signal.SIGTERM)
+        code, said = await finish(process)
+
+    assert 0 == code
+    assert "Traceback" not in said

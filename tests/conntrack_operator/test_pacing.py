@@ -1,0 +1,95 @@
+import asyncio
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conntrack_operator.pacing import Backoff, Doorbell, TokenBucket
+from conntrack_operator.testing import FakeTime
+
+
+@given(st.integers(0, 1000))
+def test_backoff_grows_within_its_bounds(seed: int) -> None:
+    """Pauses are never shorter than a second or longer than a minute."""
+    backoff = Backoff(Random(seed))  # noqa: S311 - tests repeat
+
+    pauses = [backoff.next() for _ in range(20)]
+
+    assert all(
+        1 <= pause <= min(60, 2**turn) for turn, pause in enumerate(pauses, start=1)
+    )
+    backoff.reset()
+    assert backoff.next() <= 2
+
+
+def test_backoff_spreads() -> None:
+    """Two clients that fail together do not come back together."""
+    first = [Backoff(Random(seed)).next() for seed in range(10)]  # noqa: S311
+
+    assert 10 == len(set(first))
+
+
+async def test_token_bucket_has_a_burst_and_a_rate() -> None:
+    """After a quiet time a second's worth passes at once, then one by one."""
+    time = FakeTime()
+    bucket = TokenBucket(10, clock=time.clock, sleep=time.sleep)
+    began = time.now
+
+    for _ in range(10):
+        await bucket.take()
+    assert began == time.now
+
+    for _ in range(20):
+        await bucket.take()
+    assert 2 == round(time.now - began, 6)
+
+
+async def test_token_bucket_does_not_save_up() -> None:
+    """A long quiet time is worth no more than one burst."""
+    time = FakeTime()
+    bucket = TokenBucket(10, clock=time.clock, sleep=time.sleep)
+    time.now += 3600
+
+    for _ in range(11):
+        await bucket.take()
+
+    assert [0.1] == [round(pause, 6) for pause in time.pauses]
+
+
+async def test_doorbell_answers_a_ring() -> None:
+    """Who waits is woken by a ring long before the time is over."""
+    loop = asyncio.get_running_loop()
+    bell = Doorbell(loop.time)
+    began = loop.time()
+
+    bell.ring()
+    await bell.answer(within=60)
+
+    assert loop.time() - began < 10
+
+
+async def test_doorbell_returns_without_a_ring() -> None:
+    """Nobody rings: the wait ends by itself, also when it should have ended before."""
+    bell = Doorbell(asyncio.get_running_loop().time)
+
+    await bell.answer(within=0.01)
+    await bell.answer(within=-1)
+
+
+async def test_burst_that_does_not_end_is_answered() -> None:
+    """A fleet that never stops ringing is answered after two seconds at most."""
+    loop = asyncio.get_running_loop()
+    bell = Doorbell(loop.time)
+
+    async def ring_for_ever() -> None:
+        while True:
+            bell.ring()
+            await asyncio.sleep(0.01)
+
+    ringing = asyncio.create_task(ring_for_ever())
+    began = loop.time()
+    async with asyncio.timeout(10):
+        await bell.answer(within=60)
+    ringing.cancel()
+
+    assert 2 <= loop.time() - began

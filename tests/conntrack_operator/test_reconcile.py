@@ -1,0 +1,551 @@
+from dataclasses import replace
+from datetime import timedelta
+from random import Random
+
+import pytest
+
+from conntrack_api.conditions import find
+from conntrack_api.node import NodeMode
+from conntrack_api.policy import OnRemoval, TableSize
+from conntrack_operator.errors import (
+    Conflict,
+    Forbidden,
+    Gone,
+    Invalid,
+    NotFound,
+    Unavailable,
+)
+from conntrack_operator.pacing import Backoff, Doorbell
+from conntrack_operator.reconcile import PASS_SECONDS, Reconciler
+from conntrack_operator.rows import FINALIZER
+from conntrack_operator.testing import (
+    NOW,
+    FakeCluster,
+    FakeTime,
+    node,
+    policy,
+    unreadable,
+)
+
+LARGER = TableSize(max_entries=262144)
+
+
+class World:
+    """A cluster with an operator; time passes when somebody says so."""
+
+    def __init__(self, cluster: FakeCluster | None = None) -> None:
+        """Start an operator, in a new cluster or in a given one."""
+        self.cluster = cluster or FakeCluster()
+        self.time = FakeTime()
+        self._began = self.time.now
+        self.reconciler = Reconciler(
+            self.cluster,
+            nodes=self.cluster.nodes,
+            conntrack_nodes=self.cluster.conntrack_nodes,
+            bell=Doorbell(self.time.clock),
+            backoff=Backoff(Random(0)),  # noqa: S311 - spreads nothing here
+            clock=self.time.clock,
+            sleep=self.time.sleep,
+            now=lambda: NOW + timedelta(seconds=self.time.now - self._began),
+        )
+
+    async def run(self, passes: int = 3, *, seconds: float = 0) -> list[str]:
+        """Run some passes after somebody changed something; give their writes."""
+        self.time.now += seconds
+        before = len(self.cluster.writes)
+        for _ in range(passes):
+            self.reconciler.policies_changed()
+            await self.reconciler.run_pass()
+        return self.cluster.writes[before:]
+
+    async def settle(self) -> None:
+        """Run until all nodes have applied what they should have."""
+        for _ in range(4):
+            await self.run()
+            self.cluster.report()
+        await self.run()
+        self.time.now += 60
+        await self.run()
+
+    def modes(self) -> dict[str, str]:
+        """Give the mode that each node was told."""
+        rows = self.cluster.conntrack_nodes.truth.values()
+        return {row.name: row.spec.mode for row in rows if row.spec}
+
+    def limit(self, name: str) -> int | None:
+        """Give the limit that a node was told."""
+        spec = self.cluster.conntrack_nodes.truth[name].spec
+        return spec.settings.get("nf_conntrack_max") if spec else None
+
+    def said(self, type_: str, name: str = "default") -> str | None:
+        """Give the reason of a policy's condition."""
+        condition = find(self.cluster.truth[name].status.conditions, type_)
+        return condition.reason if condition else None
+
+
+@pytest.fixture
+def world() -> World:
+    """Give a cluster of three nodes without a policy."""
+    world = World()
+    world.cluster.put_node(*(node(name) for name in ("n1", "n2", "n3")))
+    return world
+
+
+async def test_facts_first(world: World) -> None:
+    """Nodes are told to observe, and get their numbers when they have reported."""
+    world.cluster.put_policy(policy())
+
+    await world.run()
+    assert {"n1": "Observe", "n2": "Observe", "n3": "Observe"} == world.modes()
+    assert "RollingOut" == world.said("Ready")
+
+    world.cluster.report("n2")
+    await world.run()
+    assert {"n1": "Observe", "n2": "Enforce", "n3": "Observe"} == world.modes()
+    assert 131072 == world.limit("n2")
+
+
+async def test_rollout_to_the_end(world: World) -> None:
+    """When every node has confirmed, the policy is ready."""
+    world.cluster.put_policy(policy())
+
+    await world.settle()
+
+    assert "AllNodesUpToDate" == world.said("Ready")
+    counts = world.cluster.truth["default"].status.nodes
+    assert counts is not None
+    assert (3, 3) == (counts.matched, counts.updated)
+
+
+async def test_edit_reaches_every_node(world: World) -> None:
+    """An edited policy is written once for each node, and once said to be seen."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+
+    world.cluster.put_policy(policy(table=LARGER))
+    writes = await world.run()
+
+    assert ["apply n1", "apply n2", "apply n3", "status default"] == writes
+    assert 262144 == world.limit("n3")
+    assert "RollingOut" == world.said("Ready")
+    assert 2 == world.cluster.truth["default"].status.observed_generation
+
+
+async def test_restart_of_a_converged_fleet_writes_nothing(world: World) -> None:
+    """A new operator finds everything as it should be and sends no write at all."""
+    world.cluster.put_policy(policy(on_removal=OnRemoval.REVERT))
+    await world.settle()
+    world.cluster.writes.clear()
+
+    restarted = World(world.cluster)
+
+    assert [] == await restarted.run(passes=5)
+
+
+async def test_nothing_is_decided_before_everything_is_known(world: World) -> None:
+    """While a list is incomplete nothing is read, written or said."""
+    world.cluster.put_policy(policy())
+    for store in (world.cluster.nodes, world.cluster.conntrack_nodes):
+        store.synced = False
+        assert [] == await world.run()
+        store.synced = True
+
+    assert [] != await world.run()
+
+
+async def test_layering_and_conflict(world: World) -> None:
+    """Priority layers policies; equal priority makes the younger one a loser."""
+    world.cluster.put_node(node("n1", role="web"))
+    world.cluster.put_policy(policy())
+    web = policy("web", labels={"role": "web"}, priority=1, table=LARGER)
+    world.cluster.put_policy(web)
+    await world.settle()
+    assert [262144, 131072] == [world.limit("n1"), world.limit("n2")]
+    assert ["Accepted", "Accepted"] == [
+        world.said("Accepted"),
+        world.said("Accepted", "web"),
+    ]
+
+    world.cluster.put_policy(replace(web, spec=replace(web.spec, priority=0)))
+    await world.settle()
+
+    assert 131072 == world.limit("n1")
+    assert "AllNodesUpToDate" == world.said("Ready")
+    assert ["Conflict", "Conflicting", "Conflict"] == [
+        world.said(each, "web") for each in ("Accepted", "Ready", "Stalled")
+    ]
+
+
+# Removal.
+
+
+async def test_deleted_policy_with_keep(world: World) -> None:
+    """The objects of the last policy go when a list 5 s later is empty as well."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+    world.cluster.delete_policy("default")
+
+    assert [] == await world.run(seconds=4)
+    writes = await world.run(seconds=5)
+
+    assert ["delete n1", "delete n2", "delete n3"] == writes
+
+
+async def test_deleted_policy_among_others(world: World) -> None:
+    """Where other policies are left, few objects go after one fresh look."""
+    world.cluster.put_policy(policy())
+    world.cluster.put_policy(policy("other", labels={"role": "none"}))
+    await world.settle()
+    world.cluster.delete_policy("default")
+
+    assert ["delete n1", "delete n2", "delete n3"] == await world.run()
+
+
+async def test_list_that_is_empty_once_is_no_command(world: World) -> None:
+    """An empty list of policies removes nothing, however large the fleet."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+    world.cluster.writes.clear()
+
+    world.cluster.lists = [()]
+    await world.run(passes=1)
+    await world.run(seconds=60)
+
+    assert [] == world.cluster.writes
+
+
+async def test_list_that_is_empty_until_asked_again(world: World) -> None:
+    """The fresh list right before a removal is the one that counts."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+    world.cluster.writes.clear()
+
+    world.cluster.lists = [(), ()]
+    await world.run(passes=1)
+    await world.run(passes=1, seconds=5)
+
+    assert [] == world.cluster.writes
+
+
+@pytest.mark.parametrize("error", [NotFound("404"), Gone("410"), Unavailable("503")])
+async def test_list_that_fails_is_no_command(world: World, error: Exception) -> None:
+    """A list that cannot be read stops the pass before anything is decided."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+    world.cluster.delete_policy("default")
+
+    world.cluster.answers["policies"] = [error] * 3  # type: ignore[list-item]
+
+    assert [] == await world.run(passes=3)
+
+
+async def test_list_that_fails_at_the_second_sighting(world: World) -> None:
+    """A removal that cannot be confirmed waits, and goes when it can be."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+    world.cluster.delete_policy("default")
+    await world.run(passes=1)
+    world.time.now += 5
+    world.reconciler.policies_changed()
+
+    cluster = world.cluster
+    lists, cluster.policies = cluster.policies, FailsSecond(cluster)  # type: ignore[method-assign,assignment]
+    assert [] == await world.run(passes=1)
+    cluster.policies = lists  # type: ignore[method-assign]
+
+    assert ["delete n1", "delete n2", "delete n3"] == await world.run(seconds=10)
+
+
+class FailsSecond:
+    """Lists the policies once, and fails from then on."""
+
+    def __init__(self, cluster: FakeCluster) -> None:
+        """Remember the cluster."""
+        self._rows = tuple(cluster.truth.values())
+        self._calls = 0
+
+    async def __call__(self) -> object:
+        """Answer once."""
+        self._calls += 1
+        if self._calls > 1:
+            raise Unavailable("503")
+        return self._rows
+
+
+async def test_node_that_cannot_be_read_is_not_confirmed(world: World) -> None:
+    """Without a fresh look at its Node an object stays; the others go."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+    world.cluster.delete_policy("default")
+    await world.run(passes=1)
+    world.cluster.answers["node"] = [NotFound("n1")]
+
+    writes = await world.run(passes=1, seconds=5)
+
+    assert ["delete n2", "delete n3"] == writes
+
+
+async def test_narrowed_selector_lets_single_nodes_go_at_once(world: World) -> None:
+    """A removal of few nodes needs a fresh look, and no waiting."""
+    world.cluster.put_node(node("n1", role="db"))
+    world.cluster.put_policy(policy())
+    await world.settle()
+
+    world.cluster.put_policy(policy(labels={"role": "db"}))
+    writes = await world.run()
+
+    assert {"delete n2", "delete n3"} <= set(writes)
+    assert {"n1"} == set(world.cluster.conntrack_nodes.truth)
+
+
+async def test_mass_removal_by_an_edit_waits_for_a_second_list(world: World) -> None:
+    """A selector that lets go of most of the fleet is read twice, 5 s apart."""
+    names = [f"n{index}" for index in range(10)]
+    world.cluster.put_node(*(node(name) for name in names))
+    world.cluster.put_policy(policy(on_removal=OnRemoval.REVERT))
+    await world.settle()
+
+    world.cluster.put_policy(policy(on_removal=OnRemoval.REVERT, labels={"a": "typo"}))
+    await world.run(seconds=1)
+    assert {"Enforce"} == set(world.modes().values())
+    world.cluster.put_policy(policy(on_removal=OnRemoval.REVERT))
+    await world.settle()
+    assert {"Enforce"} == set(world.modes().values())
+
+    world.cluster.put_policy(policy(on_removal=OnRemoval.REVERT, labels={"a": "meant"}))
+    await world.run()
+    await world.run(seconds=5)
+    assert {"Revert"} == set(world.modes().values())
+
+
+async def test_revert_from_deletion_to_the_end(world: World) -> None:
+    """Our finalizer holds a policy until every node has confirmed its revert."""
+    world.cluster.put_policy(policy(on_removal=OnRemoval.REVERT))
+    await world.settle()
+    assert (FINALIZER,) == world.cluster.truth["default"].finalizers
+
+    world.cluster.delete_policy("default")
+    await world.run()
+    assert {"n1": "Revert", "n2": "Revert", "n3": "Revert"} == world.modes()
+    assert "RollingOut" == world.said("Reconciling")
+
+    world.cluster.report("n1", "n2")
+    await world.run()
+    assert {"n3": "Revert"} == world.modes()
+    assert "default" in world.cluster.truth
+
+    world.cluster.report("n3", ready=False, reason="WriteRefused")
+    await world.run()
+    assert {"n3": "Revert"} == world.modes()
+
+    world.cluster.report("n3")
+    await world.run()
+    assert {} == world.modes()
+    assert {} == world.cluster.truth
+
+
+async def test_finalizer_follows_on_removal(world: World) -> None:
+    """The finalizer is there with Revert, gone with Keep; others' stay."""
+    world.cluster.put_policy(unreadable("default", finalizers=("example.com/other",)))
+    world.cluster.put_policy(policy(on_removal=OnRemoval.REVERT))
+    await world.run()
+    both: tuple[str, ...] = ("example.com/other", FINALIZER)
+    assert both == world.cluster.truth["default"].finalizers
+
+    world.cluster.put_policy(unreadable("default"))
+    await world.run()
+    assert both == world.cluster.truth["default"].finalizers
+
+    world.cluster.put_policy(policy())
+    await world.run()
+    assert both[:1] == world.cluster.truth["default"].finalizers
+
+
+async def test_unreadable_policy_leaves_its_nodes_alone(world: World) -> None:
+    """A policy that cannot be read is said to be so, and changes nothing."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+    before = dict(world.cluster.conntrack_nodes.truth)
+
+    world.cluster.put_policy(unreadable("default"))
+    writes = await world.run(seconds=60)
+
+    assert ["status default"] == writes
+    assert before == world.cluster.conntrack_nodes.truth
+    assert "InvalidSelector" == world.said("Accepted")
+
+
+async def test_registered_again_with_another_uid(world: World) -> None:
+    """A new Node waits until the old one's object is collected, then starts anew."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+
+    world.cluster.put_node(node("n2", uid="new"))
+    assert [] == [each for each in await world.run(seconds=30) if "n2" in each]
+    world.cluster.collect_garbage()
+    await world.run()
+
+    spec = world.cluster.conntrack_nodes.truth["n2"].spec
+    assert spec is not None
+    assert ("new", NodeMode.OBSERVE) == (spec.node_uid, spec.mode)
+
+
+async def test_object_that_nobody_collects(world: World) -> None:
+    """Where no garbage collector runs, the operator removes the old Node's object."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+
+    world.cluster.put_node(node("n2", uid="new"))
+    await world.run()
+    writes = await world.run(seconds=60)
+
+    assert ["delete n2", "apply n2"] == [each for each in writes if "n2" in each]
+
+
+async def test_deleted_node_is_left_to_the_garbage_collector(world: World) -> None:
+    """A Node that goes away has nothing written for it."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+
+    world.cluster.delete_node("n2")
+    writes = await world.run(seconds=300)
+
+    assert [] == [each for each in writes if "n2" in each]
+
+
+# Writing.
+
+
+async def test_own_write_is_awaited(world: World) -> None:
+    """A node is not told twice while the informer has not shown the first time."""
+    world.cluster.put_policy(policy())
+    world.cluster.conntrack_nodes.freeze()
+
+    await world.run()
+    await world.run(seconds=29)
+    assert 3 == world.cluster.calls.count("apply")
+
+    await world.run(passes=1, seconds=2)
+    assert 6 == world.cluster.calls.count("apply")
+
+    world.cluster.conntrack_nodes.thaw()
+    await world.run(seconds=31)
+    assert 6 == world.cluster.calls.count("apply")
+
+
+@pytest.mark.parametrize("error", [Conflict("409"), NotFound("404"), Forbidden("403")])
+async def test_failure_of_one_object_never_stops_the_others(
+    world: World, error: Exception
+) -> None:
+    """Each object fails for itself, and is tried again."""
+    world.cluster.put_policy(policy())
+    world.cluster.answers["apply"] = [error]  # type: ignore[list-item]
+
+    first = await world.run(passes=1)
+    assert ["apply n2", "apply n3"] == [each for each in first if "apply" in each]
+
+    second = await world.run(passes=1)
+    assert ["apply n1"] == [each for each in second if "apply" in each]
+
+
+async def test_refused_content_is_not_sent_twice(world: World) -> None:
+    """What the API server calls invalid is a problem to be seen, not a loop."""
+    world.cluster.put_policy(policy())
+    world.cluster.answers["apply"] = [Invalid("422: too large")]
+    await world.run()
+    writes = await world.run(passes=5, seconds=60)
+
+    assert [] == [each for each in writes if "apply n1" in each]
+    problems = world.cluster.truth["default"].status.problem_nodes
+    assert problems is not None
+    assert ("n1", "422: too large") == (
+        problems.nodes[0].name,
+        problems.nodes[0].message,
+    )
+
+    world.cluster.put_policy(policy(table=LARGER))
+    assert "apply n1" in await world.run()
+
+
+async def test_pace(world: World) -> None:
+    """A thousand nodes are told in 20 s: 50 writes a second after the first 50."""
+    names = [f"n{index:04}" for index in range(1000)]
+    world.cluster.put_node(*(node(name) for name in names))
+    world.cluster.put_policy(policy())
+    began = world.time.now
+
+    while len(world.cluster.conntrack_nodes.truth) < 1000:
+        await world.run(passes=1)
+
+    assert 18.5 <= world.time.now - began <= 20.5
+
+
+async def test_latest_wins(world: World) -> None:
+    """An edit in the middle of a rollout is not held up by what it replaces."""
+    names = [f"n{index:04}" for index in range(300)]
+    world.cluster.put_node(*(node(name) for name in names))
+    world.cluster.put_policy(policy())
+    await world.run(passes=1)
+
+    world.cluster.put_policy(policy(generation=2, table=LARGER))
+    await world.run(passes=5)
+
+    seen = {
+        row.spec.policy_ref.generation
+        for row in world.cluster.conntrack_nodes.truth.values()
+        if row.spec
+    }
+    assert {2} == seen
+
+
+# Reporting.
+
+
+async def test_mere_numbers_are_written_every_ten_seconds(world: World) -> None:
+    """Fills that move are no reason to write at once; an answer that changes is."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+
+    statuses = []
+    for percent in range(20, 30):
+        world.cluster.report(percent=percent)
+        statuses += await world.run(passes=1, seconds=2)
+    assert 2 <= len(statuses) <= 3
+
+    world.cluster.report("n1", ready=False, reason="NotLoaded")
+    assert ["status default"] == await world.run(passes=1)
+
+
+async def test_put_off_numbers_are_written_later(world: World) -> None:
+    """The last numbers of a burst are not forgotten."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+    for percent in (50, 60):
+        world.cluster.report(percent=percent)
+        await world.run(passes=1)
+
+    await world.run(passes=1, seconds=10)
+
+    assert 60 == world.cluster.truth["default"].status.fullest_percent
+
+
+async def test_silence_is_noticed(world: World) -> None:
+    """A node that stops reporting is unreachable without any event."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+
+    await world.run(seconds=13 * PASS_SECONDS)
+
+    counts = world.cluster.truth["default"].status.nodes
+    assert counts is not None
+    assert 3 == counts.unreachable
+
+
+async def test_status_that_is_refused_does_not_stop_the_others(world: World) -> None:
+    """A policy whose status cannot be written does not hide the others' statuses."""
+    world.cluster.put_policy(policy())
+    world.cluster.put_policy(policy("other", labels={"role": "none"}))
+    world.cluster.answers["status"] = [Forbidden("403")]
+
+    assert "status other" in await world.run(passes=1)
+    assert "status default" in await world.run(passes=1)
