@@ -8,6 +8,7 @@ look again; say so. Missing information (no object, no answer) means wait, never
 import logging
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from conntrack_agent.changes import Findings
 from conntrack_agent.diff import diff
@@ -44,7 +45,6 @@ class Agent:
         self._kernel = kernel
         self._notes = Notes(journal)
         self._enforcer = Enforcer(kernel, self._notes, clock=clock, chance=chance)
-        self._gone = False
         self._refused = ("", 0)
         self._heard_of = ""
         self._last = NodeStatus()
@@ -71,8 +71,10 @@ class Agent:
         offered = Accepted(
             object_uid=node.uid, generation=node.generation, spec=node.spec
         )
-        back, self._gone = self._gone, False
+        back = self._notes.memory.absent
         if known and known.outranks(offered):
+            if back:
+                self._notes.save(replace(self._notes.memory, absent=False))
             if self._refused != (node.uid, node.generation):
                 log.warning(
                     "older generation refused",
@@ -84,15 +86,19 @@ class Agent:
         if first:
             # Only we write the status, so what we said last is newer than any echo.
             self._last, self._heard_of = node.status, node.uid
-        if offered != known:
+        if back or offered != known:
             self._notes.save(self._notes.memory.accepting(offered))
         return first or back or offered != known
 
     def gone(self) -> None:
         """
         Take note that there is no object: values stay, nothing is written any more.
+
+        This is on disk, too: a restart while the API server is away must not bring the
+        wish of an object back that was heard to be gone.
         """
-        self._gone = True
+        if not self._notes.memory.absent:
+            self._notes.save(replace(self._notes.memory, absent=True))
 
     def pass_once(self, now: str) -> NodeStatus | None:
         """
@@ -110,7 +116,7 @@ class Agent:
         seen = observe(self._kernel)
         self._notes.retry()
         accepted = self.accepted
-        if accepted is None or self._gone:
+        if accepted is None or self._notes.memory.absent:
             return None
         spec, boot_id = accepted.spec, seen.host.boot_id
         if boot_id and self._notes.memory.boot_id != boot_id:

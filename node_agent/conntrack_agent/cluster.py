@@ -7,8 +7,9 @@ anew for every request, and the CA when its file has changed, since both rotate.
 """
 
 import json
+import random
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Final
 
@@ -37,7 +38,11 @@ dead peer.
 """
 
 WATCH_SECONDS: Final = 1800
-"""How long the server is asked to keep a watch open."""
+"""
+How long the server is asked to keep a watch open, at least; at most twice as long.
+
+Agents that lost their API server together would otherwise come back together for ever.
+"""
 
 
 class ApiCluster:
@@ -51,6 +56,7 @@ class ApiCluster:
         ca_file: Path,
         token_file: Path,
         silence: float = SILENCE,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         """
         Say where. Nothing is opened yet.
@@ -61,12 +67,14 @@ class ApiCluster:
             ca_file: CA bundle, PEM.
             token_file: Bearer token.
             silence: Seconds without a byte after which a watch counts as dead.
+            chance: Random numbers in [0, 1).
         """
         self._collection = f"{server}/apis/{GROUP}/{API}/{PLURAL}"
         self._node = node
         self._ca_file = ca_file
         self._token_file = token_file
         self._silence = silence
+        self._chance = chance
         self._ca: bytes | None = None
         self._pool = urllib3.PoolManager()
 
@@ -81,7 +89,9 @@ class ApiCluster:
         response = self._request("GET", f"{self._collection}/{self._node}")
         return answers.node(answers.parse(answers.body(response)))
 
-    def watch(self, resource_version: str) -> Iterator[ConntrackNode | None]:
+    def watch(
+        self, resource_version: str
+    ) -> Generator[ConntrackNode | None, None, None]:
         """
         Follow this node's object.
 
@@ -101,7 +111,7 @@ class ApiCluster:
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": resource_version,
-            "timeoutSeconds": str(WATCH_SECONDS),
+            "timeoutSeconds": str(int(WATCH_SECONDS * (1 + self._chance()))),
         }
         response = self._request(
             "GET", self._collection, fields=query, read=self._silence

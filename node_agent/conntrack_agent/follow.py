@@ -84,9 +84,11 @@ class Follower:
         except ClusterError as error:
             at_least = error.retry_after if isinstance(error, Unavailable) else None
             self._complain(str(error))
-        except Exception:
+        except Exception as error:
             # A thread that dies leaves an agent that looks alive and hears nothing.
-            log.exception("following failed")
+            if repr(error) != self._complaint:
+                log.exception("following failed")
+            self._complaint = repr(error)
         self._backoff, seconds = self._backoff.pause(
             self._chance(), lasted=self._clock() - began, at_least=at_least
         )

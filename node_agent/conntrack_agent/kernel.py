@@ -9,6 +9,7 @@ code runs on the real kernel, on a mount of it elsewhere, and on a captured tree
 import errno
 import os
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 
 from conntrack_agent.errors import (
@@ -38,10 +39,14 @@ class LinuxKernel:
                 Folders that are mounted elsewhere, such as ``proc/sys/net``, since a
                 container's own are read-only. The longest match counts.
         """
-        self._root = root
-        self._mounts = dict(
-            sorted((mounts or {}).items(), key=lambda item: -len(item[0]))
-        )
+        # Plain strings: an observation opens some forty files, and paths cost as much.
+        self._root = str(root).rstrip("/")
+        self._mounts = {
+            f"{prefix}/": f"{folder}/"
+            for prefix, folder in sorted(
+                (mounts or {}).items(), key=lambda item: -len(item[0])
+            )
+        }
 
     def read(self, file: str) -> str | None:
         """
@@ -57,7 +62,8 @@ class LinuxKernel:
             KernelError: It is there and cannot be read.
         """
         try:
-            return self._path(file).read_text(encoding="ascii", errors="replace")
+            with FileIO(self._path(file)) as stream:
+                return stream.readall().decode("ascii", "replace")
         except OSError as error:
             if error.errno in _MISSING:
                 return None
@@ -113,7 +119,7 @@ class LinuxKernel:
         """
         path = self._path(file)
         try:
-            if not path.stat().st_mode & _ANY_WRITE_BIT:
+            if not os.stat(path).st_mode & _ANY_WRITE_BIT:  # noqa: PTH116 - a string
                 return False
             os.close(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
         except OSError:
@@ -126,24 +132,24 @@ class LinuxKernel:
         """
         return os.sysconf("SC_PAGE_SIZE")
 
-    def _path(self, file: str) -> Path:
+    def _path(self, file: str) -> str:
         """
         Find where a host's file is to be opened.
         """
         for prefix, folder in self._mounts.items():
-            if file.startswith(f"{prefix}/"):
-                return folder / file.removeprefix(f"{prefix}/")
-        return self._root / file
+            if file.startswith(prefix):
+                return folder + file.removeprefix(prefix)
+        return f"{self._root}/{file}"
 
 
-def _write_flags(path: Path) -> int:
+def _write_flags(path: str) -> int:
     """
     Choose open flags: an ordinary file is cut to the new text, as a sysctl is.
 
     ``O_TRUNC`` does nothing on a sysctl. The mode bits are asked for the reason that
     `LinuxKernel.writable` gives.
     """
-    if not path.stat().st_mode & _ANY_WRITE_BIT:
+    if not os.stat(path).st_mode & _ANY_WRITE_BIT:  # noqa: PTH116 - a string
         raise PermissionError(errno.EACCES, "no write bit in its mode")
     return os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC
 

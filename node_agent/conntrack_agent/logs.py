@@ -38,6 +38,10 @@ class TextFormatter(logging.Formatter):
         """
         shown = " ".join(f"{key}={value}" for key, value in facts(record).items())
         text = f"{record.levelname.lower():<8}{record.getMessage()} {shown}".rstrip()
+        # What a server said must neither forge a line nor colour a terminal.
+        text = "".join(
+            each if each.isprintable() else ascii(each)[1:-1] for each in text
+        )
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
         return text

@@ -69,6 +69,8 @@ class Loop:
         self._bell: SimpleQueue[str] = SimpleQueue()
         self._written = NodeStatus()
         self._written_uid = ""
+        self._heard = False
+        self._greeted = False
         self._heartbeat_at = 0.0
         self._retry_at = 0.0
         self._backoff = Backoff()
@@ -137,11 +139,17 @@ class Loop:
             return
         if self._due(accepted.object_uid, status):
             self._write(accepted.object_uid, status)
+        if self._heard and not self._greeted:
+            self._greeted = True
+            log.info("in step", extra={"generation": accepted.generation})
 
     def _due(self, uid: str, status: NodeStatus) -> bool:
         """
         Tell whether a status is to be written now.
         """
+        if not self._heard:
+            # What an agent before us reported may be all there is to say.
+            return False
         if uid != self._written_uid or self._clock() >= self._heartbeat_at:
             return True
         if not worth_writing(status, self._written):
@@ -177,11 +185,16 @@ class Loop:
             news = self._news.popleft()
         except IndexError:
             return False
+        self._heard = True
         if news is None:
             self._agent.gone()
             return False
         if not self._agent.accept(news):
             return False
+        if news.uid != self._written_uid and news.status.heartbeat:
+            # An agent before us has reported; what it said need not be said again.
+            self._written, self._written_uid = news.status, news.uid
+            self._heartbeat_at = self._clock() + HEARTBEAT * self._chance()
         # The API server is there and somebody waits for the answer.
         self._retry_at = 0.0
         self._allowance = Allowance()

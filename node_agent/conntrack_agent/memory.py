@@ -34,10 +34,12 @@ class Memory:
     """Everything the journal holds."""
 
     boot_id: str = ""
-    """The boot that everything but `accepted` speaks of."""
+    """The boot that everything speaks of but `accepted` and `absent`."""
     baseline: Mapping[str, int] = field(default_factory=dict)
     """Kernel name to the value found before our first write of it in this boot."""
     accepted: Accepted | None = None
+    absent: bool = False
+    """The object of `accepted` was last heard to be gone: hands off."""
     applied_revision: str | None = None
     """The last revision that was carried out in this boot."""
     intent: Mapping[str, int] = field(default_factory=dict)
@@ -70,7 +72,7 @@ class Memory:
         """
         if boot_id == self.boot_id:
             return self
-        return Memory(boot_id=boot_id, accepted=self.accepted)
+        return Memory(boot_id=boot_id, accepted=self.accepted, absent=self.absent)
 
     def accepting(self, accepted: Accepted) -> "Memory":
         """
@@ -78,7 +80,7 @@ class Memory:
         """
         over = self.reverted and accepted.spec.mode != NodeMode.REVERT
         baseline = {} if over else self.baseline
-        return replace(self, accepted=accepted, baseline=baseline)
+        return replace(self, accepted=accepted, absent=False, baseline=baseline)
 
     def intending(
         self,

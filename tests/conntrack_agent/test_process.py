@@ -1,0 +1,150 @@
+"""The agent as a process: how it starts, works alone, and ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from conntrack_agent.fake_kernel import BOOT_ID
+from conntrack_agent.journal import DiskJournal
+from conntrack_agent.memory import Accepted, Memory
+from conntrack_agent.testing import ESTABLISHED, node_spec, tree
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    """A host of ordinary files."""
+    return tree(FIXTURES / "linux-6.12", tmp_path / "host")
+
+
+def command(tmp_path: Path, *more: str) -> list[str]:
+    """The command line of an agent without an API server."""
+    return [
+        *(sys.executable, "-m", "conntrack_agent"),
+        *("--node=n1", "--server=https://127.0.0.1:1", "--observe-seconds=0.1"),
+        f"--host-root={tmp_path / 'host'}",
+        f"--state-dir={tmp_path / 'state'}",
+        f"--token-file={tmp_path / 'token'}",
+        f"--ca-file={tmp_path / 'ca.crt'}",
+        *more,
+    ]
+
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+@contextmanager
+def running(tmp_path: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
+    """Run an agent; it is gone at the end."""
+    with subprocess.Popen(
+        command(tmp_path, *more), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def line(process: subprocess.Popen[str]) -> dict[str, object]:
+    """Wait for the next line of the log."""
+    assert process.stderr is not None
+    parsed: dict[str, object] = json.loads(process.stderr.readline())
+    return parsed
+
+
+def journalled(tmp_path: Path) -> None:
+    """Leave the journal of an agent that accepted a wish and was killed."""
+    accepted = Accepted(object_uid="u", generation=1, spec=node_spec())
+    boot_id = (tmp_path / "host" / BOOT_ID).read_text().strip()
+    memory = Memory(boot_id=boot_id, accepted=accepted)
+    DiskJournal(tmp_path / "state", "n1").save(memory)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.usefixtures("host")
+def test_it_ends_when_told_to(tmp_path: Path, number: signal.Signals) -> None:
+    """SIGTERM is the usual end: exit code 0, no traceback."""
+    with running(tmp_path) as process:
+        assert "cluster unavailable" == line(process)["message"]
+
+        process.send_signal(number)
+
+        assert 0 == process.wait(10)
+        assert process.stderr is not None
+        assert "" == process.stderr.read()
+
+
+def test_it_works_without_an_api_server(host: Path, tmp_path: Path) -> None:
+    """A wish in the journal is carried out on the host; the end changes nothing."""
+    journalled(tmp_path)
+    with running(tmp_path) as process:
+        while (found := line(process))["message"] != "applied":
+            assert "cluster unavailable" == found["message"]
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)
+
+    assert [f"{ESTABLISHED} 432000 -> 86400"] == found["changes"]
+    assert [] == found["failed"]
+    setting = host / "proc/sys/net/netfilter" / ESTABLISHED
+    assert "86400\n" == setting.read_text()
+    memory = DiskJournal(tmp_path / "state", "n1").load()
+    assert {ESTABLISHED: 432000} == memory.baseline
+
+
+@pytest.mark.usefixtures("host")
+def test_a_second_agent_does_not_start(tmp_path: Path) -> None:
+    """One sentence and exit code 2."""
+    with running(tmp_path) as process:
+        line(process)
+
+        second = subprocess.run(
+            command(tmp_path),
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    assert 2 == second.returncode
+    assert "another agent is using it" in second.stderr
+    assert 1 == len(second.stderr.splitlines())
+
+
+@pytest.mark.usefixtures("host")
+def test_a_wrong_flag_is_one_sentence(tmp_path: Path) -> None:
+    """No traceback for what a person mistyped."""
+    done = subprocess.run(
+        command(tmp_path, "--observe-seconds=never"),
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert 2 == done.returncode
+    expected = "conntrack-agent: --observe-seconds: found 'never', must be a number"
+    assert done.stderr.startswith(expected)
+    assert 1 == len(done.stderr.splitlines())
+
+
+@pytest.mark.usefixtures("host")
+def test_an_idle_agent_is_small(tmp_path: Path) -> None:
+    """At most 32 MiB resident, on a host that does nothing."""
+    journalled(tmp_path)
+    with running(tmp_path) as process:
+        while line(process)["message"] != "applied":
+            pass
+        status = Path(f"/proc/{process.pid}/status").read_text()
+
+    (resident,) = [each for each in status.splitlines() if each.startswith("VmRSS")]
+    assert int(resident.split()[1]) <= 32 * 1024

@@ -1,0 +1,341 @@
+"""What the node answers, and when that is worth a write."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from conntrack_agent.changes import Findings
+from conntrack_agent.fake_kernel import FakeKernel
+from conntrack_agent.observations import COUNT, LIMIT
+from conntrack_agent.observe import observe
+from conntrack_agent.report import report, worth_writing
+from conntrack_agent.testing import ESTABLISHED, node_spec
+from conntrack_api.codec import node_from_object, to_object
+from conntrack_api.conditions import Condition, NodeCondition, NodeReason, find
+from conntrack_api.node import Failure, NodeMode, NodeStatus
+from conntrack_api.settings import SETTINGS
+
+NOW, LATER = "2026-01-01T00:00:00Z", "2026-01-01T00:05:00Z"
+DONE = Findings(applied_revision="r1")
+
+
+def status(
+    found: Findings = DONE,
+    *,
+    kernel: FakeKernel | None = None,
+    mode: NodeMode = NodeMode.ENFORCE,
+    last: NodeStatus | None = None,
+    now: str = NOW,
+) -> NodeStatus:
+    """A status of the usual spec."""
+    seen = observe(kernel or FakeKernel())
+    spec = node_spec(mode=mode)
+    return report(spec, 7, seen, found, last=last or NodeStatus(), now=now)
+
+
+def condition(of: NodeStatus, type_: str) -> Condition:
+    """One condition, which must be there."""
+    found = find(of.conditions, type_)
+    assert found is not None
+    return found
+
+
+def filled(percent: int, last: NodeStatus | None = None) -> NodeStatus:
+    """A status of a table that is so full."""
+    return status(kernel=FakeKernel(limit=1000, entries=percent * 10), last=last)
+
+
+def failure(reason: NodeReason, message: str = "because") -> Failure:
+    """Something that is not as asked."""
+    return Failure(setting=ESTABLISHED, reason=reason, message=message)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (DONE, ("True", "Applied", "1 of 1 settings are as asked")),
+        (Findings(), ("False", "Pending", "waiting for the first pass")),
+        (
+            replace(DONE, pending=("a 1 -> 2",)),
+            ("False", "Pending", "waiting for a 1 -> 2"),
+        ),
+        (
+            replace(DONE, failures=(failure(NodeReason.UNSUPPORTED),)),
+            (
+                "True",
+                "Applied",
+                f"0 of 1 settings are as asked; this kernel has no {ESTABLISHED}",
+            ),
+        ),
+        (
+            replace(DONE, failures=(failure(NodeReason.WOULD_DROP),)),
+            ("False", "WouldDrop", f"not as asked: {ESTABLISHED} (because)"),
+        ),
+        (
+            replace(
+                DONE, failures=(failure(NodeReason.WRITE_REFUSED),), pending=("a",)
+            ),
+            ("False", "WriteRefused", f"not as asked: {ESTABLISHED} (because)"),
+        ),
+        (
+            replace(DONE, journal="disk full", pending=("a",)),
+            (
+                "False",
+                "JournalUnavailable",
+                "nothing is written without a journal: disk full",
+            ),
+        ),
+        (
+            replace(DONE, drifted=("a 1 -> 2",), pending=("a 1 -> 2",), contended=True),
+            (
+                "False",
+                "Contended",
+                (
+                    "somebody else keeps changing a 1 -> 2; corrected 3 times in the "
+                    "last hour, hands off until it is over"
+                ),
+            ),
+        ),
+    ],
+    ids=lambda value: value[1] if isinstance(value, tuple) else "",
+)
+def test_ready_says_why(found: Findings, expected: tuple[str, str, str]) -> None:
+    """One status, one reason and one sentence for everything a pass can find."""
+    ready = condition(status(found), NodeCondition.READY)
+
+    assert expected == (ready.status, ready.reason, ready.message)
+    assert 7 == ready.observed_generation
+
+
+def test_observing_says_what_it_would_do() -> None:
+    """A node that only reports is ready, and tells what enforcing would change."""
+    found = replace(
+        DONE, pending=("a 1 -> 2",), failures=(failure(NodeReason.WOULD_DROP),)
+    )
+
+    ready = condition(status(found, mode=NodeMode.OBSERVE), NodeCondition.READY)
+
+    assert ("True", "Observing") == (ready.status, ready.reason)
+    expected = (
+        f"reports only; would change a 1 -> 2; could not: {ESTABLISHED} (because)"
+    )
+    assert expected == ready.message
+
+
+def test_what_is_wrong_alike_is_said_once() -> None:
+    """Thirty settings with the same trouble make one sentence."""
+    failures = tuple(
+        Failure(setting=row.name, reason=NodeReason.NOT_LOADED, message="not loaded")
+        for row in SETTINGS
+    )
+
+    ready = condition(status(Findings(failures=failures)), NodeCondition.READY)
+
+    assert 1 == ready.message.count("not loaded")
+    assert f"and {len(SETTINGS) - 3} more" in ready.message
+
+
+@pytest.mark.parametrize(
+    ("percent", "expected"),
+    [
+        (79, ("False", "BelowThreshold")),
+        (80, ("True", "NearLimit")),
+        (94, ("True", "NearLimit")),
+        (95, ("True", "TableFull")),
+        (150, ("True", "TableFull")),
+    ],
+)
+def test_pressure_has_two_levels(percent: int, expected: tuple[str, str]) -> None:
+    """From the warning level on there is pressure, from the critical one it is full."""
+    pressure = condition(filled(percent), NodeCondition.PRESSURE)
+
+    assert expected == (pressure.status, pressure.reason)
+    assert f"{percent} %" in pressure.message
+
+
+def test_pressure_is_over_five_points_lower() -> None:
+    """A fill that swings around a level does not make the condition swing."""
+    row, last = [], NodeStatus()
+    for percent in (80, 76, 75, 74, 79, 95, 91, 90, 89, 75, 74):
+        last = filled(percent, last)
+        row.append(condition(last, NodeCondition.PRESSURE).reason)
+
+    assert [
+        "NearLimit",
+        "NearLimit",
+        "NearLimit",
+        "BelowThreshold",
+        "BelowThreshold",
+        "TableFull",
+        "TableFull",
+        "TableFull",
+        "NearLimit",
+        "NearLimit",
+        "BelowThreshold",
+    ] == row
+
+
+def test_a_table_without_a_limit_has_no_pressure() -> None:
+    """0 and -1 are no limit; nothing is divided by them."""
+    for limit in (0, -1):
+        found = status(kernel=FakeKernel(limit=limit))
+
+        assert NodeReason.UNLIMITED == condition(found, NodeCondition.PRESSURE).reason
+        assert found.table is not None
+        assert (0, 0) == (found.table.max_entries, found.table.used_percent)
+
+
+def test_not_loaded_is_not_taken_for_unlimited() -> None:
+    """Without the module there is no table to speak of."""
+    kernel = FakeKernel()
+    del kernel.files[COUNT], kernel.files[LIMIT]
+
+    found = status(kernel=kernel)
+
+    pressure = condition(found, NodeCondition.PRESSURE)
+    assert found.table is None
+    assert NodeReason.BELOW_THRESHOLD == pressure.reason
+    assert "not loaded" in pressure.message
+
+
+def test_negative_counts_are_not_reported() -> None:
+    """The schema has no negative numbers, so a strange kernel must not lose its say."""
+    kernel = FakeKernel()
+    kernel.files[COUNT] = "-5\n"
+
+    found = status(kernel=kernel)
+
+    assert found.table is not None
+    assert (0, 0) == (found.table.entries, found.table.used_percent)
+
+
+def test_transition_times_move_with_the_status_only() -> None:
+    """Another reason is not another answer."""
+    first = filled(85)
+    second = report(
+        node_spec(),
+        7,
+        observe(FakeKernel(limit=1000, entries=960)),
+        replace(DONE, failures=(failure(NodeReason.WOULD_DROP),)),
+        last=first,
+        now=LATER,
+    )
+
+    assert NOW == condition(second, NodeCondition.PRESSURE).last_transition_time
+    assert LATER == condition(second, NodeCondition.READY).last_transition_time
+
+
+def test_the_clock_alone_is_not_worth_a_write() -> None:
+    """A quiet node writes its heartbeat and nothing else."""
+    first = status()
+
+    assert not worth_writing(status(last=first, now=LATER), first)
+
+
+def test_numbers_within_a_message_are_not_worth_a_write() -> None:
+    """Free memory and live entries change every second, what they mean does not."""
+
+    def refused(available: int) -> NodeStatus:
+        reason = NodeReason.NOT_ENOUGH_MEMORY
+        text = f"may take 400 MiB more; {available} MiB are available"
+        return status(Findings(failures=(failure(reason, text),)))
+
+    assert not worth_writing(refused(101), refused(99))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [(50, 54, False), (50, 46, False), (49, 51, False), (50, 55, True), (50, 45, True)],
+)
+def test_five_points_of_fill_are_worth_a_write(
+    before: int, after: int, *, expected: bool
+) -> None:
+    """The distance from what was written counts, so no border can be danced on."""
+    last = filled(before)
+
+    assert expected is worth_writing(filled(after, last), last)
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        status(Findings(applied_revision="r2")),
+        status(replace(DONE, baseline={ESTABLISHED: 600})),
+        status(replace(DONE, failures=(failure(NodeReason.UNSUPPORTED),))),
+        status(replace(DONE, drifted=("a 1 -> 2",), pending=("a 1 -> 2",))),
+        status(kernel=FakeKernel(limit=131072)),
+        status(kernel=FakeKernel(buckets=131072)),
+        replace(status(), observed_generation=8),
+        NodeStatus(),
+    ],
+)
+def test_news_are_worth_a_write(new: NodeStatus) -> None:
+    """Every fact but the clock and the fill is told at once."""
+    assert worth_writing(new, status())
+
+
+def obj(of: NodeStatus) -> dict[str, object]:
+    """A status as an object of the API."""
+    spec = to_object(node_spec())
+    return {"metadata": {}, "spec": spec, "status": to_object(of)}
+
+
+def test_a_usual_status_is_small() -> None:
+    """Size, buckets and six timeouts, all changed by us: below 2 KiB."""
+    baseline = {row.name: 2147483 for row in SETTINGS[:8]}
+
+    found = status(replace(DONE, baseline=baseline))
+
+    assert len(json.dumps(to_object(found))) <= 2048
+
+
+def test_the_worst_status_is_still_accepted() -> None:
+    """Everything wrong at once keeps to the bounds of the schema, and to 8 KiB."""
+    failures = tuple(
+        Failure(
+            setting=f"{n:02}" + "s" * 300,
+            reason=NodeReason.UNSUPPORTED,
+            message="m" * 5000,
+        )
+        for n in range(40)
+    )
+    found = Findings(
+        baseline={row.name: 10**18 for row in SETTINGS},
+        failures=(failure(NodeReason.WRITE_REFUSED, "x" * 9000), *failures),
+        pending=("p" * 9000,),
+        drifted=("d" * 9000,),
+    )
+    kernel = FakeKernel()
+    kernel.files["proc/sys/kernel/osrelease"] = "k" * 9000
+
+    worst = status(found, kernel=kernel)
+
+    assert worst == node_from_object(obj(worst)).status
+    assert len(json.dumps(to_object(worst))) <= 8 * 1024
+
+
+def test_failures_are_named_once_each() -> None:
+    """The API server refuses a list with the same setting twice."""
+    twice = (failure(NodeReason.WRITE_REFUSED), failure(NodeReason.WOULD_DROP))
+
+    found = status(replace(DONE, failures=twice))
+
+    assert (failure(NodeReason.WRITE_REFUSED),) == found.failures
+
+
+def test_nothing_loaded_and_everything_asked_is_bearable() -> None:
+    """The largest status that really happens stays below 4 KiB."""
+    failures = tuple(
+        Failure(
+            setting=row.name,
+            reason=NodeReason.NOT_LOADED,
+            message="connection tracking is not loaded on this host; nothing tracks",
+        )
+        for row in SETTINGS
+    )
+    baseline = {row.name: 432000 for row in SETTINGS}
+
+    found = status(Findings(failures=failures, baseline=baseline))
+
+    assert len(json.dumps(to_object(found))) <= 4096
