@@ -141,6 +141,26 @@ CASES = [
         {MAX: NodeReason.WOULD_DROP, HASH: NodeReason.WOULD_DROP},
     ),
     Case(
+        "a tenth of the live entries is headroom enough",
+        FakeKernel(limit=262144, entries=100000),
+        {MAX: 110000},
+        [f"{MAX} 262144 -> 110000"],
+    ),
+    Case(
+        "less than a tenth of the live entries is not",
+        FakeKernel(limit=262144, entries=100000),
+        {MAX: 109999},
+        [],
+        {MAX: NodeReason.WOULD_DROP},
+    ),
+    Case(
+        "a small table keeps a thousand entries of headroom",
+        FakeKernel(limit=262144, entries=100),
+        {MAX: 1099},
+        [],
+        {MAX: NodeReason.WOULD_DROP},
+    ),
+    Case(
         "a full table may grow, even if it stays tight",
         FakeKernel(limit=65536, entries=65536),
         {MAX: 66000},

@@ -327,6 +327,16 @@ def test_notes_say_whether_the_disk_knows() -> None:
     assert ("", FULL) == (notes.complaint, journal.memory)
 
 
+def test_a_failing_disk_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """One line when it begins, however often it is tried."""
+    notes = Notes(FakeJournal(full="disk full"))
+    notes.save(FULL)
+    for _ in range(20):
+        notes.retry()
+
+    assert 1 == len(caplog.records)
+
+
 def test_notes_never_write_over_what_cannot_be_read() -> None:
     """A journal in doubt is for a person to look at."""
     journal = FakeJournal(memory=FULL, damaged="checksum")

@@ -9,7 +9,7 @@ from conntrack_agent.changes import Findings
 from conntrack_agent.fake_kernel import FakeKernel
 from conntrack_agent.observations import COUNT, LIMIT
 from conntrack_agent.observe import observe
-from conntrack_agent.report import report, worth_writing
+from conntrack_agent.report import FAILURE, report, worth_writing
 from conntrack_agent.testing import ESTABLISHED, node_spec
 from conntrack_api.codec import node_from_object, to_object
 from conntrack_api.conditions import Condition, NodeCondition, NodeReason, find
@@ -311,6 +311,8 @@ def test_the_worst_status_is_still_accepted() -> None:
 
     worst = status(found, kernel=kernel)
 
+    assert worst.failures[0].message.endswith("xxx...")
+    assert {FAILURE} == {len(each.message) for each in worst.failures}
     assert worst == node_from_object(obj(worst)).status
     assert len(json.dumps(to_object(worst))) <= 8 * 1024
 
