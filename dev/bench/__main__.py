@@ -136,11 +136,10 @@ def stage() -> Iterator[tuple[ControlPlane, Member, int]]:
     Yields:
         The control plane, the node, and the agent's process id.
     """
-    found = look()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         plane = stack.enter_context(ControlPlane(controller_manager=True))
-        guard = stack.enter_context(Guard(found)) if not hands_off(found) else None
+        guard = stack.enter_context(Guard()) if not hands_off(look()) else None
         watch = Watch(folder)
         stack.callback(watch.close)
         cast = Cast(plane, folder, watch, observe_seconds="5")

@@ -63,8 +63,7 @@ def play(*, hold: bool) -> None:
     """
     Set the stage, tell the story, put everything back.
     """
-    found = look()
-    refused = hands_off(found)
+    refused = hands_off(look())
     binaries = find_binaries()
     terminal = Terminal()
     terminal.say("A real control plane, the operator, and an agent for each of 4 nodes")
@@ -81,7 +80,7 @@ def play(*, hold: bool) -> None:
         terminal = Terminal(environ=environ)
         print(f"export KUBECONFIG={plane.kubeconfig} PATH={plane.kubectl.parent}:$PATH")
         if not refused:
-            guard = stack.enter_context(Guard(found))
+            guard = stack.enter_context(Guard())
         watch = Watch(folder)
         stack.callback(watch.close)
         cast = Cast(plane, folder, watch)

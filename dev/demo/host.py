@@ -2,10 +2,12 @@
 This host's kernel: whether the demonstration may change it, and the way back.
 """
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -13,6 +15,9 @@ from conntrack_agent.kernel import LinuxKernel
 from conntrack_agent.observations import Observation
 from conntrack_agent.observe import observe
 from demo.errors import DemoFailed
+
+LOCK: Final = Path("/run/lock/conntrack-demo.lock")
+"""Held by whoever changes this host; `/run/lock` is there on every Linux (FHS)."""
 
 BUSY_ENTRIES: Final = 5000
 """A host with more live entries than this is at work, and is only observed."""
@@ -43,27 +48,33 @@ def hands_off(seen: Observation) -> str:
 class Guard:
     """Brings the host's values back when the context is left, or our process dies."""
 
-    def __init__(self, found: Observation) -> None:
-        """
-        Remember what to bring back.
-
-        Args:
-            found: The host as it was before anything was started.
-        """
-        self._found = found
-        self._process: subprocess.Popen[str]
+    _process: subprocess.Popen[str]
 
     def __enter__(self) -> Self:
         """
-        Start the guard's process.
+        Start the guard's process and tell it what is found now.
+
+        Raises:
+            DemoFailed: Somebody else is changing this host right now.
         """
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "demo.guard"],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-            text=True,
-        )
-        self._tell(json.dumps(dict(self._found.values)))
+        # The guard inherits the lock: the next one may look at this host only after
+        # its values are back, or it would take ours for those it found.
+        with LOCK.open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise DemoFailed(
+                    "another demo, benchmark or test is changing this host's settings; "
+                    "try again when it has ended"
+                ) from error
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "demo.guard"],
+                stdin=subprocess.PIPE,
+                start_new_session=True,
+                text=True,
+                pass_fds=[lock.fileno()],
+            )
+        self._tell(json.dumps(dict(look().values)))
         return self
 
     def __exit__(

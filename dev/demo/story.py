@@ -64,8 +64,8 @@ def evening_peak(terminal: Terminal, host: Member) -> None:
     """
     number = SMALL * FILL_PERCENT // 100
     terminal.say(f"The evening peak: {number} real UDP flows over loopback.")
-    with tracking():
-        open_flows(number)
+    with tracking() as target:
+        open_flows(number, target)
         terminal.run(
             "kubectl wait --for=condition=ConntrackPressure "
             f"conntracknode/{host.name} --timeout=30s"
