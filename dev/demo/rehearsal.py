@@ -20,7 +20,12 @@ from demo.cast import FIXTURES, ROOT, Cast, Member
 from demo.errors import DemoFailed
 
 NETFILTER = "proc/sys/net/netfilter"
-DEADLINE = 60.0
+DEADLINE = 120.0
+"""
+Longest wait for anything, in seconds: after an outage of a minute an agent's next try
+is up to another minute away.
+"""
+
 _FIRST_FAILURE = 300
 
 

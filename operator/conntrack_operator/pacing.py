@@ -101,10 +101,13 @@ class Backoff:
     """Pauses that double, each a random share of its bound: full jitter."""
 
     def __init__(
-        self, random: Random, *, shortest: float = 1.0, longest: float = 60.0
+        self, random: Random, *, shortest: float = 1.0, longest: float = 15.0
     ) -> None:
         """
         Start at the shortest pause.
+
+        The longest is short, since there is one operator and not a herd: after an
+        outage of the API server people wait for it.
         """
         self._random = random
         self._shortest = shortest

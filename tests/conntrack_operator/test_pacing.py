@@ -16,7 +16,7 @@ def test_backoff_grows_within_its_bounds(seed: int) -> None:
     pauses = [backoff.next() for _ in range(20)]
 
     assert all(
-        1 <= pause <= min(60, 2**turn) for turn, pause in enumerate(pauses, start=1)
+        1 <= pause <= min(15, 2**turn) for turn, pause in enumerate(pauses, start=1)
     )
     backoff.reset()
     assert backoff.next() <= 2
