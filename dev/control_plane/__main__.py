@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NoReturn
 from control_plane.binaries import find_binaries
 from control_plane.errors import ControlPlaneError, ControlPlaneUnavailable
 from control_plane.pin import pin_etcd, pin_kubernetes
-from control_plane.recipe import MODULES, VARIABLE, minors, numbers
+from control_plane.pinned import numbers
+from control_plane.recipe import MODULES, VARIABLE, minors
 from control_plane.server import ControlPlane
 from control_plane.toolchain import find_go
 

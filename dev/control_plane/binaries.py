@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from control_plane.build import Builder
 from control_plane.errors import ControlPlaneUnavailable
+from control_plane.pinned import numbers
 from control_plane.progress import Progress
-from control_plane.recipe import MODULES, choose_recipe, numbers
+from control_plane.recipe import MODULES, choose_recipe
 from control_plane.toolchain import find_go
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def find_binaries(
     found = _complete(folder)
     if found is None:
         builder = Builder(go=go, environ=environ, progress=progress or Progress())
-        builder.build(recipe, folder)
+        builder.build(recipe.title, recipe.steps, folder)
         found = _complete(folder)
     if found is None:
         raise ControlPlaneUnavailable(

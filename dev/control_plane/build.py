@@ -1,5 +1,5 @@
 """
-Build the programs of a recipe into a folder, once.
+Build programs into a folder, once.
 
 Promises, and where they are kept: the folder appears complete or not at all (one
 rename at the end of `build`); two processes that build the same wait for each other
@@ -22,11 +22,11 @@ from control_plane.errors import ControlPlaneUnavailable
 from control_plane.toolchain import go_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from control_plane.progress import Progress
-    from control_plane.recipe import Recipe, Step
+    from control_plane.recipe import Step
     from control_plane.toolchain import Go
 
 _TAIL_LINES = 15
@@ -48,13 +48,15 @@ class Builder:
 
     progress: Progress
 
-    def build(self, recipe: Recipe, folder: Path) -> None:
+    def build(self, title: str, steps: Sequence[Step], folder: Path) -> None:
         """
-        Build every program of the recipe, unless the folder is there already.
+        Build every program, unless the folder is there already.
 
         Args:
-            recipe:
-                What to build.
+            title:
+                What is built, for people.
+            steps:
+                The programs, in this order.
             folder:
                 Where the programs go. Its neighbours ``<folder>.lock`` and
                 ``<folder>.partial`` are used meanwhile; ``<folder>.log`` stays.
@@ -71,15 +73,15 @@ class Builder:
             if folder.is_dir():
                 return
             self.progress.say(
-                f"Building etcd {recipe.etcd} and Kubernetes {recipe.kubernetes} with"
-                f" {self.go.version}; this takes minutes, once. Kept in {folder}"
+                f"Building {title} with {self.go.version}; this takes minutes, once."
+                f" Kept in {folder}"
             )
             # A build that was killed may have left one.
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
             log.write_bytes(b"")
             try:
-                for step in recipe.steps:
+                for step in steps:
                     with self.progress.step(step.program) as tick:
                         self._go_build(step, partial, log, lock, tick)
                 partial.rename(folder)
@@ -104,6 +106,7 @@ class Builder:
                     "-mod=readonly",
                     "-trimpath",
                     "-v",
+                    f"-tags={step.tags}",
                     f"-ldflags={step.ldflags}",
                     f"-o={folder / step.program}",
                     step.package,

@@ -38,7 +38,12 @@ The programs whose dependencies `go mod tidy` has to keep.
 _STAGING = "./staging/src/"
 
 
-def pin_kubernetes(version: str, go: Path, folder: Path) -> None:
+def pin_kubernetes(
+    version: str,
+    go: Path,
+    folder: Path,
+    commands: Sequence[str] = KUBERNETES_COMMANDS,
+) -> None:
     """
     Write the module that builds one Kubernetes release.
 
@@ -49,6 +54,8 @@ def pin_kubernetes(version: str, go: Path, folder: Path) -> None:
             The ``go`` program to use.
         folder:
             Where the three files go; made if missing, overwritten if not.
+        commands:
+            Import paths of the programs to be built from it.
 
     Raises:
         ControlPlaneFailed: A ``go`` command failed; the text holds what it said.
@@ -71,7 +78,7 @@ def pin_kubernetes(version: str, go: Path, folder: Path) -> None:
         *(f"\t{module} => {module} {twin}" for module in staging),
         ")",
     ]
-    _write_module(go, folder, lines, KUBERNETES_COMMANDS)
+    _write_module(go, folder, lines, commands)
 
 
 def pin_etcd(version: str, go: Path, folder: Path) -> None:
@@ -100,6 +107,38 @@ def pin_etcd(version: str, go: Path, folder: Path) -> None:
         f"require {ETCD} {version}",
     ]
     _write_module(go, folder, lines, (ETCD,))
+
+
+def pin_module(
+    module: str, version: str, go: Path, folder: Path, commands: Sequence[str]
+) -> None:
+    """
+    Write the module that builds programs out of one that replaces nothing.
+
+    Args:
+        module:
+            Its path, such as ``helm.sh/helm/v4``.
+        version:
+            Release tag.
+        go:
+            The ``go`` program to use.
+        folder:
+            Where the three files go; made if missing, overwritten if not.
+        commands:
+            Import paths of the programs.
+
+    Raises:
+        ControlPlaneFailed: A ``go`` command failed; the text holds what it said.
+    """
+    upstream = _upstream_go_mod(go, f"{module}@{version}")
+    lines = [
+        f"module {_module_name(folder)}",
+        "",
+        f"go {upstream['Go']}",
+        "",
+        f"require {module} {version}",
+    ]
+    _write_module(go, folder, lines, commands)
 
 
 def _module_name(folder: Path) -> str:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from control_plane.errors import ControlPlaneUnavailable
+from control_plane.pinned import go_line, numbers, required, version_flags
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,8 +34,6 @@ KUBERNETES = "k8s.io/kubernetes"
 ETCD = "go.etcd.io/etcd/server/v3"
 
 _PREFIX = "kubernetes-"
-
-_VERSION_PACKAGES = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +58,11 @@ class Step:
     """
 
     ldflags: str
+
+    tags: str = ""
+    """
+    Build tags, separated by commas.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +95,13 @@ class Recipe:
     """
     Short hash over the pinned modules, the steps and the platform.
     """
+
+    @property
+    def title(self) -> str:
+        """
+        What is built, for people.
+        """
+        return f"etcd {self.etcd} and Kubernetes {self.kubernetes}"
 
     @property
     def key(self) -> str:
@@ -143,7 +153,7 @@ def choose_recipe(environ: Mapping[str, str], modules: Path = MODULES) -> Recipe
         )
     kubernetes_module = modules / f"{_PREFIX}{minor}"
     etcd_module = modules / "etcd"
-    kubernetes = _required(kubernetes_module, KUBERNETES)
+    kubernetes = required(kubernetes_module, KUBERNETES)
     steps = (
         Step(
             program="etcd",
@@ -156,68 +166,18 @@ def choose_recipe(environ: Mapping[str, str], modules: Path = MODULES) -> Recipe
                 program=program,
                 module=kubernetes_module,
                 package=f"{KUBERNETES}/cmd/{program}",
-                ldflags=_version_flags(kubernetes),
+                ldflags=version_flags(kubernetes),
             )
             for program in ("kube-apiserver", "kube-controller-manager", "kubectl")
         ),
     )
     return Recipe(
         kubernetes=kubernetes,
-        etcd=_required(etcd_module, ETCD),
-        oldest_go=max(_go_line(kubernetes_module), _go_line(etcd_module)),
+        etcd=required(etcd_module, ETCD),
+        oldest_go=max(go_line(kubernetes_module), go_line(etcd_module)),
         steps=steps,
         digest=_digest(steps),
     )
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """
-    Take the numbers out of a version, for comparing.
-
-    Args:
-        version:
-            Any spelling with dots, such as ``1.37``, ``go1.26.8``, ``v3.7.2``.
-
-    Returns:
-        The first run of dotted numbers; empty when there is none.
-    """
-    match = re.search(r"\d+(?:\.\d+)*", version)
-    return tuple(int(part) for part in match.group().split(".")) if match else ()
-
-
-def _required(module: Path, path: str) -> str:
-    text = (module / "go.mod").read_text()
-    match = re.search(rf"^require {re.escape(path)} (v\S+)$", text, re.MULTILINE)
-    if match is None:
-        raise ControlPlaneUnavailable(f"{module / 'go.mod'} must require {path}.")
-    return match.group(1)
-
-
-def _go_line(module: Path) -> tuple[int, ...]:
-    text = (module / "go.mod").read_text()
-    match = re.search(r"^go (\S+)$", text, re.MULTILINE)
-    return numbers(match.group(1)) if match else ()
-
-
-def _version_flags(release: str) -> str:
-    # Without these the server calls itself `v0.0.0-master`, and clients compare
-    # against that. Commit and date stay constants, so that equal input gives equal
-    # programs.
-    major, minor, *_ = numbers(release)
-    values = {
-        "gitVersion": release,
-        "gitMajor": str(major),
-        "gitMinor": str(minor),
-        "gitTreeState": "clean",
-        "gitCommit": "0" * 40,
-        "buildDate": "1970-01-01T00:00:00Z",
-    }
-    flags = [
-        f"-X {package}.{key}={value}"
-        for package in _VERSION_PACKAGES
-        for key, value in values.items()
-    ]
-    return " ".join(["-s", "-w", *flags])
 
 
 def _digest(steps: tuple[Step, ...]) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from control_plane.errors import ControlPlaneUnavailable
-from control_plane.recipe import numbers
+from control_plane.pinned import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from control_plane import ControlPlaneUnavailable
-from control_plane.recipe import MODULES, choose_recipe, minors, numbers
+from control_plane.pinned import numbers
+from control_plane.recipe import MODULES, choose_recipe, minors
 
 if TYPE_CHECKING:
     from pathlib import Path

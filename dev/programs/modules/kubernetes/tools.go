@@ -1,0 +1,10 @@
+//go:build tools
+
+// Package tools names the programs built from this module, so that
+// `go mod tidy` keeps what they need.
+package tools
+
+import (
+	_ "k8s.io/kubernetes/cmd/kubelet"
+	_ "k8s.io/kubernetes/cmd/kube-scheduler"
+)
