@@ -47,6 +47,10 @@ fmt: $(READY) ## Format and mend what can be mended
 bench: $(READY) ## Memory, CPU and the time from kubectl apply to the kernel
 	@$(BIN)/python -m bench
 
+.PHONY: image
+image: $(READY) ## Build both container images (BASE=image TAG=tag)
+	@$(BIN)/python -m image --base "$(BASE)" --tag "$(TAG)"
+
 .PHONY: docs
 docs: $(READY) ## Write the generated pages
 	@$(BIN)/python -m generate
