@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING
 import yaml
 
 from generate.api_page import api_page
+from generate.chart_crds import chart_crd
+from generate.chart_page import chart_page
+from generate.chart_schema import chart_schema
 from generate.settings_page import settings_page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "conntrack-operator"
 CRDS = ("conntrackpolicies.yaml", "conntracknodes.yaml")
 
 EXIT_OUTDATED = 1
@@ -27,8 +31,17 @@ def pages() -> dict[Path, str]:
     """
     Give every generated page: file to text.
     """
-    crds = [yaml.safe_load((ROOT / "crds" / name).read_text()) for name in CRDS]
+    texts = {name: (ROOT / "crds" / name).read_text() for name in CRDS}
+    crds = [yaml.safe_load(text) for text in texts.values()]
+    values = (CHART / "values.yaml").read_text()
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     return {
+        **{
+            CHART / "templates" / "crds" / name: chart_crd(text)
+            for name, text in texts.items()
+        },
+        CHART / "README.md": chart_page(values, chart),
+        CHART / "values.schema.json": chart_schema(values),
         ROOT / "docs" / "settings.md": settings_page(),
         ROOT / "docs" / "api.md": api_page(crds),
     }
