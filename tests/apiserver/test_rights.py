@@ -1,0 +1,440 @@
+"""
+What each process may ask of the API server, with its own token, as the chart grants it.
+
+The tokens are bound to pods, as the kubelet's are, and so name a node. An admission
+policy works some seconds after it was made: nothing is tested before it refuses.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import urllib3
+import yaml
+from tests.apiserver.conftest import REQUIRED_VARIABLE, Api
+from tests.apiserver.test_node_spec import node as node_object
+
+from control_plane import ControlPlaneUnavailable
+from programs import find_program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from control_plane import ControlPlane
+
+pytestmark = pytest.mark.apiserver
+
+SYSTEM, AGENTS = "conntrack-system", "conntrack-system-agents"
+OPERATOR, AGENT = "conntrack-operator", "conntrack-operator-agent"
+OWN, OTHER = "rights-a", "rights-b"
+
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+KINDS = "/apis/conntrack.dev/v1alpha1"
+SETTLE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Somebody with a token."""
+
+    pool: urllib3.PoolManager
+    url: str
+    token: str
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        content: str = "application/json",
+    ) -> tuple[int, str]:
+        """
+        Send one request.
+
+        Returns:
+            Status and the sentence of a refusal.
+        """
+        answer = self.pool.request(
+            method,
+            self.url + path,
+            body=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": content},
+            preload_content=True,
+        )
+        try:
+            said = json.loads(answer.data)
+        except ValueError:
+            said = {}
+        return answer.status, str(said.get("message", ""))
+
+
+def pod(name: str, namespace: str, account: str, node: str) -> dict[str, Any]:
+    """
+    Make a pod that runs on a node, for its token.
+    """
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "serviceAccountName": account,
+            "nodeName": node,
+            "containers": [{"name": "x", "image": "x"}],
+        },
+    }
+
+
+def status(name: str, generation: int = 1) -> dict[str, Any]:
+    """
+    Make a status as an agent applies it.
+    """
+    return {
+        "apiVersion": "conntrack.dev/v1alpha1",
+        "kind": "ConntrackNode",
+        "metadata": {"name": name},
+        "status": {"observedGeneration": generation},
+    }
+
+
+def status_path(name: str) -> str:
+    """
+    Give the way to a status, as agents take it.
+    """
+    query = "fieldManager=conntrack-agent&force=true"
+    return f"{KINDS}/conntracknodes/{name}/status?{query}"
+
+
+@pytest.fixture(scope="module")
+def installed(control_plane: ControlPlane, api: Api) -> Iterator[ControlPlane]:
+    """
+    Install what the chart makes, with two nodes and a pod of each process.
+    """
+    try:
+        helm = find_program("helm")
+    except ControlPlaneUnavailable as error:
+        if os.environ.get(REQUIRED_VARIABLE) == "1":
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
+    done = subprocess.run(
+        [
+            *(str(helm), "template", OPERATOR, "charts/conntrack-operator"),
+            *("--namespace", SYSTEM, "--set", "crds.enabled=false"),
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    wanted = [
+        each
+        for each in yaml.safe_load_all(done.stdout)
+        if each and each["kind"] not in {"Pod", "Deployment", "DaemonSet", "ConfigMap"}
+    ]
+    wanted.insert(
+        0, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}}
+    )
+    for name in (OWN, OTHER):
+        meta = {"name": name}
+        wanted.append({"apiVersion": "v1", "kind": "Node", "metadata": meta})
+        wanted.append(pod(f"agent-{name}", AGENTS, AGENT, name))
+        wanted.append(node_object(name))
+    wanted.append(pod("operator", SYSTEM, OPERATOR, OWN))
+    text = yaml.safe_dump_all(wanted)
+    control_plane.kubectl_run("apply", "--server-side", "-f", "-", input=text)
+    yield control_plane
+    control_plane.kubectl_run("delete", "--wait=false", "-f", "-", input=text)
+    assert api
+
+
+def caller(
+    plane: ControlPlane, namespace: str, account: str, pod: str | None
+) -> Caller:
+    """
+    Give somebody a token of an account.
+    """
+    token = plane.token_for(namespace, account, pod=pod)
+    pool = urllib3.PoolManager(ca_certs=str(plane.ca_file))
+    return Caller(pool=pool, url=plane.url, token=token)
+
+
+def until_refused(somebody: Caller, method: str, path: str, body: object) -> None:
+    """
+    Wait until the admission policies work.
+    """
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while somebody.ask(method, path, body, APPLY)[0] < 400:
+        assert time.monotonic() < deadline, "the admission policy never refused"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def agent(installed: ControlPlane) -> Caller:
+    """
+    Give the agent of the first node.
+    """
+    somebody = caller(installed, AGENTS, AGENT, f"agent-{OWN}")
+    until_refused(somebody, "PATCH", status_path(OTHER), status(OTHER))
+    return somebody
+
+
+@pytest.fixture(scope="module")
+def operator(installed: ControlPlane) -> Caller:
+    """
+    Give the operator.
+    """
+    return caller(installed, SYSTEM, OPERATOR, "operator")
+
+
+SPEC = {
+    "apiVersion": "conntrack.dev/v1alpha1",
+    "kind": "ConntrackNode",
+    "metadata": {"name": OWN},
+    "spec": {"mode": "Observe"},
+}
+NODES, POLICIES = f"{KINDS}/conntracknodes", f"{KINDS}/conntrackpolicies"
+POD = pod("evil", AGENTS, AGENT, OTHER)
+APPS = f"/apis/apps/v1/namespaces/{AGENTS}/daemonsets"
+DAEMON_SET = {
+    "apiVersion": "apps/v1",
+    "kind": "DaemonSet",
+    "metadata": {"name": "evil"},
+    "spec": {
+        "selector": {"matchLabels": {"a": "b"}},
+        "template": {
+            "metadata": {"labels": {"a": "b"}},
+            "spec": {"containers": [{"name": "x", "image": "x"}]},
+        },
+    },
+}
+POLICY = {
+    "apiVersion": "conntrack.dev/v1alpha1",
+    "kind": "ConntrackPolicy",
+    "metadata": {"name": "mine"},
+    "spec": {"nodeSelector": {}},
+}
+LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases"
+LEASE = {
+    "apiVersion": "coordination.k8s.io/v1",
+    "kind": "Lease",
+    "metadata": {"name": "conntrack-operator"},
+}
+REVIEW = "/apis/authentication.k8s.io/v1/tokenreviews"
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+GUARDS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+TOKEN = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+
+AGENT_TABLE: list[tuple[int, str, str, object, str]] = [
+    (200, "GET", f"{NODES}/{OWN}", None, ""),
+    (200, "GET", f"{NODES}/{OTHER}", None, ""),
+    (200, "GET", f"{NODES}?watch=true&timeoutSeconds=1", None, ""),
+    (200, "PATCH", status_path(OWN), status(OWN), APPLY),
+    (403, "PATCH", status_path(OTHER), status(OTHER), APPLY),
+    (403, "PUT", f"{NODES}/{OWN}/status", status(OWN), ""),
+    (403, "PATCH", f"{NODES}/{OWN}?fieldManager=x", SPEC, APPLY),
+    (403, "PATCH", f"{NODES}/{OWN}", {"metadata": {"finalizers": ["a.b/c"]}}, MERGE),
+    (403, "PUT", f"{NODES}/{OWN}", SPEC, ""),
+    (403, "POST", NODES, node_object("new"), ""),
+    (403, "DELETE", f"{NODES}/{OWN}", None, ""),
+    (403, "DELETE", NODES, None, ""),
+    (403, "GET", POLICIES, None, ""),
+    (403, "POST", POLICIES, POLICY, ""),
+    (403, "PATCH", f"{POLICIES}/any", {"spec": {"priority": 9}}, MERGE),
+    (403, "DELETE", f"{POLICIES}/any", None, ""),
+    (403, "GET", "/api/v1/nodes", None, ""),
+    (403, "GET", f"/api/v1/nodes/{OWN}", None, ""),
+    (403, "PATCH", f"/api/v1/nodes/{OWN}", {"spec": {"unschedulable": True}}, MERGE),
+    (403, "PATCH", f"/api/v1/nodes/{OWN}/status", {"status": {}}, MERGE),
+    (403, "GET", "/api/v1/secrets", None, ""),
+    (403, "GET", f"/api/v1/namespaces/{AGENTS}/secrets", None, ""),
+    (403, "GET", f"/api/v1/namespaces/{AGENTS}/configmaps", None, ""),
+    (403, "GET", f"/api/v1/namespaces/{AGENTS}/pods", None, ""),
+    (403, "POST", f"/api/v1/namespaces/{AGENTS}/pods", POD, ""),
+    (403, "POST", f"/api/v1/namespaces/{AGENTS}/pods/agent-{OWN}/exec", None, ""),
+    (403, "DELETE", f"/api/v1/namespaces/{AGENTS}/pods/agent-{OTHER}", None, ""),
+    (403, "POST", f"/api/v1/namespaces/{AGENTS}/events", {}, ""),
+    (403, "GET", APPS, None, ""),
+    (403, "POST", APPS, DAEMON_SET, ""),
+    (403, "POST", REVIEW, {"spec": {"token": "x"}}, ""),
+    (
+        403,
+        "POST",
+        f"/api/v1/namespaces/{SYSTEM}/serviceaccounts/{OPERATOR}/token",
+        TOKEN,
+        "",
+    ),
+    (403, "GET", f"{RBAC}/clusterroles", None, ""),
+    (403, "GET", CRD, None, ""),
+    (403, "GET", GUARDS, None, ""),
+    (403, "DELETE", f"{GUARDS}/{AGENT}-own-node", None, ""),
+]
+
+OPERATOR_TABLE: list[tuple[int, str, str, object, str]] = [
+    (200, "GET", KINDS, None, ""),
+    (200, "GET", POLICIES, None, ""),
+    (200, "GET", f"{POLICIES}?watch=true&timeoutSeconds=1", None, ""),
+    (200, "GET", NODES, None, ""),
+    (200, "GET", f"{NODES}?watch=true&timeoutSeconds=1", None, ""),
+    (200, "GET", "/api/v1/nodes", None, ""),
+    (200, "GET", f"/api/v1/nodes/{OWN}", None, ""),
+    (200, "GET", "/api/v1/nodes?watch=true&timeoutSeconds=1", None, ""),
+    (201, "POST", NODES, node_object("rights-new"), ""),
+    (200, "DELETE", f"{NODES}/rights-new", None, ""),
+    (404, "PATCH", f"{POLICIES}/none", {"metadata": {"finalizers": []}}, MERGE),
+    (404, "PATCH", f"{POLICIES}/none/status", {"status": {}}, MERGE),
+    (201, "POST", LEASES, LEASE, ""),
+    (200, "GET", f"{LEASES}/conntrack-operator", None, ""),
+    (403, "GET", f"{LEASES}/another", None, ""),
+    (403, "GET", LEASES, None, ""),
+    (403, "DELETE", f"{LEASES}/conntrack-operator", None, ""),
+    (403, "POST", LEASES.replace(SYSTEM, "kube-system"), LEASE, ""),
+    (403, "POST", POLICIES, POLICY, ""),
+    (403, "PUT", f"{POLICIES}/none", POLICY, ""),
+    (403, "DELETE", f"{POLICIES}/none", None, ""),
+    (403, "PATCH", status_path(OWN), status(OWN), APPLY),
+    (403, "PATCH", f"/api/v1/nodes/{OWN}", {"spec": {"unschedulable": True}}, MERGE),
+    (403, "PATCH", f"/api/v1/nodes/{OWN}/status", {"status": {}}, MERGE),
+    (403, "DELETE", f"/api/v1/nodes/{OWN}", None, ""),
+    (403, "GET", "/api/v1/secrets", None, ""),
+    (403, "GET", f"/api/v1/namespaces/{SYSTEM}/secrets", None, ""),
+    (403, "GET", "/api/v1/pods", None, ""),
+    (403, "GET", "/api/v1/configmaps", None, ""),
+    (403, "POST", f"/api/v1/namespaces/{AGENTS}/pods", POD, ""),
+    (403, "POST", f"/api/v1/namespaces/{SYSTEM}/pods", POD, ""),
+    (403, "DELETE", f"/api/v1/namespaces/{AGENTS}/pods/agent-{OWN}", None, ""),
+    (403, "POST", APPS, DAEMON_SET, ""),
+    (403, "PATCH", f"{APPS}/{AGENT}", {"metadata": {"labels": {"a": "b"}}}, MERGE),
+    (403, "DELETE", f"{APPS}/{AGENT}", None, ""),
+    (
+        403,
+        "POST",
+        f"/api/v1/namespaces/{AGENTS}/serviceaccounts/{AGENT}/token",
+        TOKEN,
+        "",
+    ),
+    (403, "POST", REVIEW, {"spec": {"token": "x"}}, ""),
+    (403, "GET", f"{RBAC}/clusterroles", None, ""),
+    (403, "PATCH", f"{RBAC}/clusterroles/{OPERATOR}", {"rules": []}, MERGE),
+    (403, "PATCH", f"{CRD}/conntracknodes.conntrack.dev", {"spec": {}}, MERGE),
+    (403, "GET", GUARDS, None, ""),
+    (403, "DELETE", f"{GUARDS}/{OPERATOR}-no-workloads", None, ""),
+]
+
+
+def told(table: list[tuple[int, str, str, object, str]], who: Caller) -> list[str]:
+    """
+    Ask everything, and list what was answered otherwise.
+    """
+    wrong = []
+    for code, method, path, body, content in table:
+        got, said = who.ask(method, path, body, content or "application/json")
+        if got != code:
+            wrong.append(f"{method} {path}: {got} instead of {code} {said}")
+    return wrong
+
+
+def test_an_agent_reads_nodes_and_writes_one_status(agent: Caller) -> None:
+    """
+    Of all requests in the table an agent may do what its work needs, and nothing else.
+    """
+    assert [] == told(AGENT_TABLE, agent)
+
+
+def test_the_operator_writes_its_own_kinds_only(operator: Caller) -> None:
+    """
+    Of all requests in the table the operator may do what its work needs, nothing else.
+    """
+    assert [] == told(OPERATOR_TABLE, operator)
+
+
+def test_labels_do_not_come_in_with_a_status(agent: Caller, api: Api) -> None:
+    """
+    The way to the status leads to nothing else of the object.
+    """
+    labels = {"metadata": {"labels": {"a": "b"}, "finalizers": ["a.b/c"]}}
+
+    agent.ask("PATCH", f"{NODES}/{OWN}/status", labels, MERGE)
+
+    meta = api.send("GET", f"conntracknodes/{OWN}").body["metadata"]
+    assert not {"labels", "finalizers"} & set(meta)
+
+
+def test_an_agent_is_told_why_another_node_is_refused(agent: Caller) -> None:
+    """
+    The sentence names both nodes: whoever sees it in a log knows what happened.
+    """
+    _, said = agent.ask("PATCH", status_path(OTHER), status(OTHER), APPLY)
+
+    assert f"this token is of {OWN}, the object is {OTHER}" in said
+
+
+@pytest.mark.usefixtures("agent")
+def test_a_token_of_no_pod_writes_nothing(installed: ControlPlane) -> None:
+    """
+    A token that somebody asked for by hand names no node.
+    """
+    unbound = caller(installed, AGENTS, AGENT, None)
+
+    code, said = unbound.ask("PATCH", status_path(OWN), status(OWN), APPLY)
+
+    assert 403 == code
+    assert "an agent's token must be that of a pod on a node" in said
+
+
+@pytest.mark.usefixtures("agent")
+def test_more_rights_do_not_make_an_agent_more(installed: ControlPlane) -> None:
+    """
+    With every right of an administrator an agent still writes its own status only.
+    """
+    user = f"--serviceaccount={AGENTS}:{AGENT}"
+    grant = ("clusterrolebinding", "rights-agent-admin")
+    installed.kubectl_run("create", *grant, "--clusterrole=cluster-admin", user)
+    try:
+        admin = caller(installed, AGENTS, AGENT, f"agent-{OWN}")
+        path = f"{NODES}/{OWN}"
+
+        answers = [
+            admin.ask("PATCH", path, {"metadata": {"labels": {"a": "b"}}}, MERGE),
+            admin.ask("POST", NODES, node_object("new")),
+            admin.ask("DELETE", f"{NODES}/{OWN}"),
+            admin.ask("POST", POLICIES, POLICY),
+        ]
+    finally:
+        installed.kubectl_run("delete", *grant)
+
+    assert [] == [each for each in answers if each[0] != 403]
+    assert {True} == {
+        "status of a ConntrackNode and nothing else" in s for _, s in answers
+    }
+
+
+def test_more_rights_do_not_let_the_operator_write_workloads(
+    installed: ControlPlane, operator: Caller
+) -> None:
+    """
+    With every right of an administrator the operator still makes no pod anywhere.
+    """
+    user = f"--serviceaccount={SYSTEM}:{OPERATOR}"
+    grant = ("clusterrolebinding", "rights-operator-admin")
+    installed.kubectl_run("create", *grant, "--clusterrole=cluster-admin", user)
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}
+    try:
+        until_refused(operator, "POST", f"/api/v1/namespaces/{AGENTS}/secrets", secret)
+        answers = [
+            operator.ask("POST", APPS, DAEMON_SET),
+            operator.ask("POST", f"/api/v1/namespaces/{AGENTS}/pods", POD),
+            operator.ask("DELETE", f"/api/v1/namespaces/{AGENTS}/pods/agent-{OWN}"),
+            operator.ask("POST", f"/api/v1/namespaces/{SYSTEM}/secrets", secret),
+            operator.ask("DELETE", f"{RBAC}/clusterrolebindings/{grant[1]}"),
+        ]
+    finally:
+        installed.kubectl_run("delete", *grant)
+
+    assert [] == [each for each in answers if each[0] != 403]
+    assert {True} == {"conntrack.dev objects and events" in said for _, said in answers}
