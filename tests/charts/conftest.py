@@ -1,0 +1,105 @@
+"""
+Rendering the chart with a real helm.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from control_plane import ControlPlaneUnavailable
+from programs import find_program
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "conntrack-operator"
+
+REQUIRED_VARIABLE = "CONNTRACK_REQUIRE_APISERVER"
+"""Set to 1 where a run without what was to be built is a failed run."""
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Helm:
+    """The program, and what it makes of the chart."""
+
+    program: Path
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """
+        Run it.
+        """
+        return subprocess.run(
+            [str(self.program), *arguments], capture_output=True, text=True, check=False
+        )
+
+    def template(self, *sets: str) -> subprocess.CompletedProcess[str]:
+        """
+        Render with values given as ``key=value``, in JSON after ``:=``.
+        """
+        words = ["template", "one", str(CHART), "--namespace", "conntrack-system"]
+        for each in sets:
+            json = ":=" in each
+            words += ["--set-json" if json else "--set", each.replace(":=", "=", 1)]
+        return self.run(*words)
+
+    def render(self, *sets: str) -> list[Json]:
+        """
+        Render, and read the objects.
+        """
+        done = self.template(*sets)
+        assert 0 == done.returncode, done.stderr
+        return [each for each in yaml.safe_load_all(done.stdout) if each]
+
+    def refusal(self, *sets: str) -> str:
+        """
+        Render what cannot work, and give what is said.
+        """
+        done = self.template(*sets)
+        assert 0 != done.returncode
+        return done.stderr
+
+
+def one(objects: list[Json], kind: str, name: str = "") -> Json:
+    """
+    Find the one object of a kind, or of a kind and a name.
+    """
+    found = [
+        each
+        for each in objects
+        if each["kind"] == kind and name in ("", each["metadata"]["name"])
+    ]
+    assert 1 == len(found), [each["metadata"]["name"] for each in found]
+    return found[0]
+
+
+def pod_specs(objects: list[Json]) -> dict[str, Json]:
+    """
+    Find every pod's spec: kind and name to spec.
+    """
+    return {
+        f"{each['kind']}/{each['metadata']['name']}": each["spec"]
+        if each["kind"] == "Pod"
+        else each["spec"]["template"]["spec"]
+        for each in objects
+        if each["kind"] in {"Pod", "Deployment", "DaemonSet", "Job"}
+    }
+
+
+@pytest.fixture(scope="session")
+def helm() -> Helm:
+    """
+    Find helm; skip where it can neither be found nor built.
+    """
+    try:
+        return Helm(program=find_program("helm"))
+    except ControlPlaneUnavailable as error:
+        if os.environ.get(REQUIRED_VARIABLE) == "1":
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))

@@ -1,0 +1,259 @@
+"""
+What the chart makes of its values.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from tests.charts.conftest import CHART, ROOT, one, pod_specs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.charts.conftest import Helm
+
+EVERYTHING = (
+    "operator.networkPolicy.enabled=true",
+    "apiServer.host=192.0.2.1",
+    'global.imagePullSecrets:=["pull"]',
+    "commonLabels.team=net",
+    "operator.nodeSelector.pool=infra",
+    "operator.priorityClassName=system-cluster-critical",
+    "agent.nodeSelector.pool=all",
+)
+
+
+def test_lint_finds_nothing(helm: Helm) -> None:
+    """
+    Also in strict mode.
+    """
+    done = helm.run("lint", "--strict", str(CHART))
+
+    assert 0 == done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("sets", [(), EVERYTHING], ids=["defaults", "everything"])
+def test_nothing_is_null_or_empty(helm: Helm, sets: tuple[str, ...]) -> None:
+    """
+    GitOps tools never stop to see a difference where a field is null or an empty map.
+    """
+    objects = helm.render(*sets)
+    ours = [each for each in objects if each["kind"] != "CustomResourceDefinition"]
+
+    assert [] == [path for each in ours for path in empty(each, each["kind"])]
+
+
+def empty(value: Any, path: str) -> Iterator[str]:  # noqa: ANN401 - any YAML value
+    """
+    Name what holds nothing.
+    """
+    if value in (None, {}, []):
+        yield path
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield from empty(each, f"{path}.{key}")
+    elif isinstance(value, list):
+        for each in value:
+            yield from empty(each, path)
+
+
+def test_one_registry_reaches_every_image(helm: Helm) -> None:
+    """
+    Also the image that `helm test` runs.
+    """
+    objects = helm.render("global.imageRegistry=mirror.example", "image.tag=v7")
+    images = {
+        container["image"]
+        for spec in pod_specs(objects).values()
+        for container in spec["containers"] + spec.get("initContainers", [])
+    }
+
+    assert {
+        "mirror.example/conntrack-operator:v7",
+        "mirror.example/conntrack-agent:v7",
+    } == images
+
+
+def test_a_digest_wins_over_the_tag(helm: Helm) -> None:
+    """
+    What was verified is what runs.
+    """
+    digest = "sha256:" + "0" * 64
+    spec = pod_specs(helm.render(f"agent.image.digest={digest}", "image.tag=v7"))
+
+    agent = spec["DaemonSet/one-conntrack-operator-agent"]["containers"][0]
+    assert f"conntrack-agent@{digest}" == agent["image"]
+
+
+def test_the_flavour_is_the_end_of_the_tag(helm: Helm) -> None:
+    """
+    ``debug`` changes both images and nothing else.
+    """
+    plain, debug = helm.template().stdout, helm.template("image.flavour=debug").stdout
+
+    assert plain.count(":0.1.0") == debug.count(":0.1.0-debug")
+    assert plain == debug.replace(":0.1.0-debug", ":0.1.0")
+
+
+def test_the_agent_has_these_rights_and_no_more(helm: Helm) -> None:
+    """
+    Every right that a scanner would report stands here.
+    """
+    spec = pod_specs(helm.render())["DaemonSet/one-conntrack-operator-agent"]
+    container = spec["containers"][0]
+
+    assert spec["hostNetwork"] is True
+    assert not {"hostPID", "hostIPC", "initContainers"} & set(spec)
+    assert {
+        "runAsUser": 0,
+        "runAsGroup": 0,
+        "readOnlyRootFilesystem": True,
+        "privileged": False,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]},
+    } == container["securityContext"]
+    assert {"seccompProfile": {"type": "RuntimeDefault"}} == spec["securityContext"]
+    assert {
+        "/host/proc/sys/net": "/proc/sys/net",
+        "/host/sys/module": "/sys/module",
+        "/var/lib/conntrack-operator": "/var/lib/conntrack-operator",
+    } == {
+        mount["mountPath"]: volume["hostPath"]["path"]
+        for mount, volume in zip(
+            container["volumeMounts"], spec["volumes"], strict=True
+        )
+    }
+
+
+def test_without_netlink_the_agent_has_no_capability(helm: Helm) -> None:
+    """
+    The kernel lets root write these files without any.
+    """
+    spec = pod_specs(helm.render("agent.netAdmin=false"))
+    container = spec["DaemonSet/one-conntrack-operator-agent"]["containers"][0]
+
+    assert {"drop": ["ALL"]} == container["securityContext"]["capabilities"]
+
+
+def test_privileged_is_one_switch(helm: Helm) -> None:
+    """
+    Capabilities and the ban of escalation would contradict it.
+    """
+    spec = pod_specs(helm.render("agent.privileged=true"))
+    context = spec["DaemonSet/one-conntrack-operator-agent"]["containers"][0][
+        "securityContext"
+    ]
+
+    assert context["privileged"] is True
+    assert not {"capabilities", "allowPrivilegeEscalation"} & set(context)
+
+
+def test_everything_else_is_restricted(helm: Helm) -> None:
+    """
+    All pods but the agents' hold to the Pod Security level ``restricted``.
+    """
+    specs = pod_specs(helm.render())
+    del specs["DaemonSet/one-conntrack-operator-agent"]
+
+    for spec in specs.values():
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert "hostNetwork" not in spec
+        context = spec["containers"][0]["securityContext"]
+        assert context["readOnlyRootFilesystem"] is True
+        assert context["allowPrivilegeEscalation"] is False
+        assert {"drop": ["ALL"]} == context["capabilities"]
+
+
+def test_no_role_has_a_wildcard_or_reads_secrets(helm: Helm) -> None:
+    """
+    Roles name what they grant.
+    """
+    for each in helm.render():
+        for rule in each.get("rules", []) if each["kind"].endswith("Role") else []:
+            granted = rule["verbs"] + rule["resources"] + rule["apiGroups"]
+            assert not {"*", "secrets", "escalate", "bind"} & set(granted)
+
+
+def test_only_changed_settings_restart_pods(helm: Helm) -> None:
+    """
+    The checksum is of the values: a log level restarts the operator and no agent.
+    """
+
+    def sums(*sets: str) -> list[str]:
+        objects = helm.render(*sets)
+        found = (one(objects, kind) for kind in ("Deployment", "DaemonSet"))
+        key = "checksum/config"
+        return [
+            each["spec"]["template"]["metadata"]["annotations"][key] for each in found
+        ]
+
+    before, after = sums(), sums("operator.config.logLevel=debug")
+
+    assert before[0] != after[0]
+    assert before[1] == after[1]
+
+
+def test_agents_stay_off_virtual_nodes(helm: Helm) -> None:
+    """
+    Those have no kernel of their own; an affinity of the user's replaces the rule.
+    """
+    name = "DaemonSet/one-conntrack-operator-agent"
+    default = pod_specs(helm.render())[name]["affinity"]
+    own = pod_specs(helm.render('agent.affinity:={"nodeAffinity":{"x":[]}}'))[name]
+    off = pod_specs(helm.render("agent.excludeVirtualNodes=false"))[name]
+
+    assert "fargate" in str(default)
+    assert "virtual-kubelet" in str(default)
+    assert {"nodeAffinity": {"x": []}} == own["affinity"]
+    assert "affinity" not in off
+
+
+@pytest.mark.parametrize("name", ["conntrackpolicies", "conntracknodes"])
+def test_crds_are_those_of_the_checkout(helm: Helm, name: str) -> None:
+    """
+    The chart's copy says the same, and stays when the chart goes if wanted.
+    """
+    path = ROOT / "crds" / f"{name}.yaml"
+    wanted = yaml.safe_load(path.read_text())
+    full = f"{name}.conntrack.dev"
+
+    kept = one(helm.render(), "CustomResourceDefinition", full)
+    loose = one(helm.render("crds.keep=false"), "CustomResourceDefinition", full)
+    without = helm.render("crds.enabled=false")
+
+    assert wanted["spec"] == kept["spec"] == loose["spec"]
+    assert "keep" == kept["metadata"]["annotations"]["helm.sh/resource-policy"]
+    assert "helm.sh/resource-policy" not in loose["metadata"]["annotations"]
+    assert "CustomResourceDefinition" not in {each["kind"] for each in without}
+
+
+def test_names_stay_short_and_distinct(helm: Helm) -> None:
+    """
+    However long the release is called.
+    """
+    objects = helm.render(f"fullnameOverride={'n' * 80}")
+
+    for each in objects:
+        if each["kind"] != "CustomResourceDefinition":
+            assert 63 >= len(each["metadata"]["name"])
+    keys = [
+        (each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"])
+        for each in objects
+    ]
+    assert len(keys) == len(set(keys))
+
+
+def test_roles_can_be_left_out(helm: Helm) -> None:
+    """
+    For clusters where others make them.
+    """
+    objects = helm.render(
+        "rbac.create=false", "rbac.bindAgentToNode=false", "rbac.guardOperator=false"
+    )
+
+    kinds = {each["kind"] for each in objects}
+    assert not {kind for kind in kinds if re.search("Role|Admission", kind)}
