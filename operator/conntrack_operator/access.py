@@ -122,7 +122,8 @@ def _access(found: Configuration) -> Access:
         tls.load_cert_chain(found.cert_file, found.key_file)
     return Access(
         server=found.host.rstrip("/"),
-        token=header.removeprefix("Bearer ") or None,
+        # "Bearer x" of a file, "bearer x" of a pod's account, or x alone.
+        token=header.strip().rpartition(" ")[2] or None,
         ca_file=found.ssl_ca_cert,
         certificate_file=found.cert_file,
         key_file=found.key_file,
