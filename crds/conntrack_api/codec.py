@@ -17,6 +17,7 @@ from conntrack_api.durations import nested
 from conntrack_api.errors import InvalidObject, Problem
 from conntrack_api.node import ConntrackNode, NodeSpec, NodeStatus
 from conntrack_api.policy import KIND, ConntrackPolicy, PolicySpec, PolicyStatus
+from conntrack_api.rollout import Share
 from conntrack_api.settings import BY_NAME
 
 
@@ -144,6 +145,8 @@ def to_object(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
     """
     if isinstance(value, StrEnum):
         return value.value
+    if isinstance(value, Share):
+        return str(value) if value.percent else value.number
     if is_dataclass(value) and not isinstance(value, type):
         result: dict[str, Any] = {}
         for each in fields(value):

@@ -40,6 +40,7 @@ class PolicyReason(StrEnum):
     ALL_NODES_UP_TO_DATE = "AllNodesUpToDate"
     NO_NODES_MATCHED = "NoNodesMatched"
     ROLLING_OUT = "RollingOut"
+    PAUSED = "Paused"
     NODES_FAILED = "NodesFailed"
     ACCEPTED = "Accepted"
     CONFLICT = "Conflict"

@@ -18,6 +18,9 @@ from conntrack_api.bounds import Items, Range, Text
 from conntrack_api.durations import flatten
 from conntrack_api.errors import Problem
 from conntrack_api.policy import PolicySpec
+from conntrack_api.rollout import ALLOWED as SHARE_ALLOWED
+from conntrack_api.rollout import Share
+from conntrack_api.rollout import read as read_share
 
 Json = Mapping[str, Any]
 """An object as it comes from JSON or YAML."""
@@ -90,6 +93,11 @@ def decode(
             decode(inner, each, f"{path}[{index}]", problems, strict=strict)
             for index, each in enumerate(value)
         )
+    if hint is Share:
+        share = read_share(value)
+        if share is None:
+            problems.append(Problem(field=path, value=value, allowed=SHARE_ALLOWED))
+        return share
     if is_dataclass(hint) and isinstance(value, Mapping):
         return _decode_fields(hint, value, path, problems, strict=strict)
     return _decode_scalar(hint, value, path, problems)

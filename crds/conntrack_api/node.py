@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Final
 
-from conntrack_api.bounds import Items, Text
+from conntrack_api.bounds import Items, Range, Text
 from conntrack_api.conditions import Condition
 from conntrack_api.policy import Adjust, Pressure
 
@@ -56,12 +56,16 @@ class NodeSpec:
     node_uid: Annotated[str, Text(64)]
     """UID of the Node object this was planned for; never changes."""
     revision: Annotated[str, Text(32)]
-    """Hash of everything below; the agent answers with it."""
+    """Hash of mode, adjust, settings and pressure; the agent answers with it."""
     mode: NodeMode
     adjust: Adjust = Adjust.EXACT
     settings: Mapping[str, int] = field(default_factory=dict)
     """Kernel name to value, every one within its bounds."""
     pressure: Pressure = field(default_factory=Pressure)
+    soak_seconds: Annotated[int, Range(0, 3600)] = 60
+    """How long the node must be well before a change counts as done."""
+    revised_at: str | None = None
+    """When the operator first wrote this revision, RFC 3339."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

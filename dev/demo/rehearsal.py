@@ -25,6 +25,8 @@ DEADLINE = 120.0
 Longest wait for anything, in seconds: after an outage of a minute an agent's next try
 is up to another minute away.
 """
+AT_ONCE = {"maxUnavailable": "100%", "canaries": 0, "soakSeconds": 0}
+"""The rollout of a test that is about something else."""
 
 _FIRST_FAILURE = 300
 
@@ -62,7 +64,7 @@ class Cluster:
             "apiVersion": "conntrack.dev/v1alpha1",
             "kind": "ConntrackPolicy",
             "metadata": {"name": "everything"},
-            "spec": {"nodeSelector": {}, **spec},
+            "spec": {"nodeSelector": {}, "rollout": AT_ONCE, **spec},
         }
         self.plane.kubectl_run("apply", "-f", "-", input=yaml.safe_dump(policy))
 

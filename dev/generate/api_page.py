@@ -88,6 +88,8 @@ def _type(schema: Schema) -> str:
         return f"map to {_type(schema['additionalProperties'])}"
     if schema.get("format") == "date-time":
         return "time"
+    if "x-kubernetes-int-or-string" in schema:
+        return "integer or string"
     return str(schema["type"])
 
 

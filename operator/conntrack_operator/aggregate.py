@@ -8,16 +8,12 @@ does not answer is counted as such. What the counts mean is `verdict`'s business
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import IntEnum
 from typing import Final
 
-from conntrack_api.conditions import (
-    ConditionStatus,
-    NodeReason,
-    with_transitions,
-)
-from conntrack_api.node import NodeMode, NodeSpec
+from conntrack_api.conditions import ConditionStatus, NodeReason, with_transitions
+from conntrack_api.node import NodeSpec
 from conntrack_api.policy import (
     FullNode,
     NodeCounts,
@@ -26,10 +22,9 @@ from conntrack_api.policy import (
     ProblemNodes,
 )
 from conntrack_operator import verdict
+from conntrack_operator.rollout import Progress
 from conntrack_operator.rows import ConntrackNodeRow, Loss, PolicyRow
-
-SILENCE: Final = timedelta(minutes=12)
-"""Longest time without a report; agents report every 6 minutes at the latest."""
+from conntrack_operator.standing import Standing, standing
 
 MAX_FULLEST: Final = 5
 MAX_PROBLEMS: Final = 10
@@ -66,10 +61,19 @@ class _State(IntEnum):
     UPDATED = 3
 
 
+_STATES: Final = {
+    Standing.FAILED: _State.FAILED,
+    Standing.UNREACHABLE: _State.UNREACHABLE,
+    Standing.CHANGING: _State.PROGRESSING,
+    Standing.DONE: _State.UPDATED,
+}
+
+
 def aggregate(
     row: PolicyRow,
     nodes: Sequence[Governed],
     losses: Sequence[Loss],
+    so_far: Progress,
     *,
     previous: PolicyStatus,
     now: datetime,
@@ -82,6 +86,7 @@ def aggregate(
         nodes: The nodes it governs, in any order; for a policy that is being
             deleted, the nodes that still have an object of it.
         losses: What other policies took from it, the strongest winner first.
+        so_far: How its rollout stands.
         previous: The status as last written; gives transition times.
         now: The present time, with a time zone.
 
@@ -105,7 +110,7 @@ def aggregate(
         pressured=sum(map(_pressured, reachable)),
     )
     fullest = _fullest(nodes)
-    said = verdict.conditions(row, row.policy, counts, losses)
+    said = verdict.conditions(row, row.policy, counts, losses, so_far)
     return PolicyStatus(
         observed_generation=row.generation,
         nodes=counts,
@@ -118,48 +123,16 @@ def aggregate(
 
 def _state(node: Governed, now: datetime) -> _State:
     """
-    Say where one node stands.
-
-    A node is up to date only when its own answer, for exactly what it was told last,
-    says so. In mode Observe nothing is applied, so no applied revision is asked for.
+    Say where one node stands: up to date only when done with all that is planned.
     """
     row = node.row
-    if node.refused or (row is not None and row.spec is None):
+    if node.refused:
         return _State.FAILED
     if row is None:
         return _State.PROGRESSING
-    if _silent(row, now):
-        return _State.UNREACHABLE
-    ready = row.ready
-    if ready is None or row.observed_generation != row.generation:
-        return _State.PROGRESSING
-    if ready.status is ConditionStatus.FALSE and ready.reason != NodeReason.PENDING:
-        return _State.FAILED
+    state = _STATES[standing(row, now)]
     told = node.final and node.planned is not None and row.spec == node.planned
-    if told and node.planned and ready.status is ConditionStatus.TRUE:
-        observing = node.planned.mode is NodeMode.OBSERVE
-        if observing or row.applied_revision == node.planned.revision:
-            return _State.UPDATED
-    return _State.PROGRESSING
-
-
-def _silent(row: ConntrackNodeRow, now: datetime) -> bool:
-    """
-    Tell whether a node's last report, or its object's creation, is too long ago.
-    """
-    last = _time(row.heartbeat) or _time(row.created)
-    return last is not None and now - last > SILENCE
-
-
-def _time(text: str | None) -> datetime | None:
-    """
-    Read an RFC 3339 time; ``None`` for anything else.
-    """
-    try:
-        time = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return time if time.tzinfo else None
+    return state if told or state is not _State.UPDATED else _State.PROGRESSING
 
 
 def _pressured(node: Governed) -> bool:

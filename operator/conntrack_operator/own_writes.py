@@ -44,7 +44,7 @@ class OwnWrites:
         """
         self._writes: dict[str, _OwnWrite] = {}
 
-    def __contains__(self, name: str) -> bool:
+    def __contains__(self, name: object) -> bool:
         """
         Tell whether a write to this name has not been shown yet.
         """

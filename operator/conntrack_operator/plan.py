@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from conntrack_api.codec import to_object
@@ -99,6 +100,7 @@ def wish(policy: ConntrackPolicy) -> Wish:
         adjust=spec.table.adjust if spec.table else Adjust.EXACT,
         settings={**size, **spec.timeouts},
         pressure=spec.pressure,
+        soak_seconds=spec.rollout.soak_seconds,
     )
     facts_first = replace(numbers, mode=NodeMode.OBSERVE, settings={})
     return Wish(facts_first=_revised(facts_first), numbers=_revised(numbers))
@@ -122,7 +124,7 @@ def plan(asked: Wish, node: NodeRow, current: ConntrackNodeRow | None) -> Plan:
             return Wait()
         if current.spec.node_uid != node.uid:
             return Delete(stale=True)
-    numbers = replace(asked.numbers, node_uid=node.uid)
+    numbers = _for_node(asked.numbers, node, current)
     # A node that was given numbers once keeps getting them: facts that are missing
     # later are an unreadable report, and absence is never a command.
     known = current is not None and (
@@ -131,7 +133,7 @@ def plan(asked: Wish, node: NodeRow, current: ConntrackNodeRow | None) -> Plan:
     )
     if known:
         return Tell(spec=numbers, final=True)
-    first = replace(asked.facts_first, node_uid=node.uid)
+    first = _for_node(asked.facts_first, node, current)
     return Tell(spec=first, final=first.revision == numbers.revision)
 
 
@@ -161,6 +163,23 @@ def release(node: NodeRow, current: ConntrackNodeRow, on_removal: OnRemoval) -> 
     return Revert(spec=_revised(replace(spec, mode=NodeMode.REVERT)))
 
 
+def stamped(
+    spec: NodeSpec, current: ConntrackNodeRow | None, now: datetime
+) -> NodeSpec:
+    """
+    Complete a spec with what is known only when it is written.
+
+    Args:
+        spec: As planned.
+        current: The object that it replaces; ``None`` when there is none.
+        now: The present time, with a time zone.
+    """
+    told = current.spec if current else None
+    if told is not None and told.revision == spec.revision:
+        return spec
+    return replace(spec, revised_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+
 def revision(spec: NodeSpec) -> str:
     """
     Hash what the agent acts on: mode, adjust, settings and pressure.
@@ -176,6 +195,18 @@ def revision(spec: NodeSpec) -> str:
     }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:_REVISION_LENGTH]
+
+
+def _for_node(
+    spec: NodeSpec, node: NodeRow, current: ConntrackNodeRow | None
+) -> NodeSpec:
+    """
+    Complete a spec for one node; what the writer stamped stays as it is.
+    """
+    told = current.spec if current else None
+    return replace(
+        spec, node_uid=node.uid, revised_at=told.revised_at if told else None
+    )
 
 
 def _revised(spec: NodeSpec) -> NodeSpec:

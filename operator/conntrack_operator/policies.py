@@ -15,6 +15,7 @@ from conntrack_api.policy import OnRemoval, PolicyStatus
 from conntrack_operator.aggregate import Governed, aggregate
 from conntrack_operator.errors import ClusterError, Conflict, NotFound
 from conntrack_operator.pacing import Clock
+from conntrack_operator.rollout import Progress
 from conntrack_operator.rows import FINALIZER, ConntrackNodeRow, Loss, PolicyRow
 
 logger = logging.getLogger(__name__)
@@ -121,6 +122,7 @@ class Policies:
         row: PolicyRow,
         nodes: Sequence[Governed],
         losses: Sequence[Loss],
+        so_far: Progress,
         now: datetime,
     ) -> float | None:
         """
@@ -132,7 +134,7 @@ class Policies:
             Seconds after which to come again with what was put off, if anything was.
         """
         previous = self._said.get(row.uid, row.status)
-        status = aggregate(row, nodes, losses, previous=previous, now=now)
+        status = aggregate(row, nodes, losses, so_far, previous=previous, now=now)
         if status == previous:
             return None
         last = self._said_at.get(row.uid)

@@ -20,6 +20,7 @@ from conntrack_operator.errors import ClusterError
 from conntrack_operator.pacing import Backoff, Clock, Doorbell, Sleep
 from conntrack_operator.plan import Revert, Tell
 from conntrack_operator.policies import Policies
+from conntrack_operator.rollout import Progress, Wave, wave
 from conntrack_operator.rows import ConntrackNodeRow, NodeRow, PolicyRow
 from conntrack_operator.writer import Writer
 
@@ -87,8 +88,9 @@ class Reconciler:
         self._now = now
         self._policies = Policies(cluster, clock=clock)
         self._brake = Brake()
-        self._writer = Writer(cluster, clock=clock, sleep=sleep)
-        self._due_at = clock() + PASS_SECONDS
+        self._writer = Writer(cluster, clock=clock, sleep=sleep, now=now)
+        self.due_at = clock() + PASS_SECONDS
+        """When the next pass is due, if nobody rings before."""
         self._in_step = False
         self.last_progress = clock()
         """When the last pass ended."""
@@ -105,22 +107,24 @@ class Reconciler:
         Run a pass for each ring of the bell, and one a minute without.
         """
         while True:
-            await self._bell.answer(within=self._due_at - self._clock())
+            await self._bell.answer(within=self.due_at - self._clock())
             await self.run_pass()
 
     async def run_pass(self) -> None:
         """
         Look, decide, write, report; nothing at all before everything is known.
         """
-        began, self._due_at = self._clock(), self._clock() + PASS_SECONDS
+        began, self.due_at = self._clock(), self._clock() + PASS_SECONDS
         rows = await self._look()
         if rows is not None:
-            decisions = decide(rows, self._nodes.rows, self._conntrack_nodes.rows)
             self._come_again(
                 await self._policies.hold(rows, self._conntrack_nodes.rows)
             )
-            counts = await self._write(rows, decisions)
-            await self._report(rows, decisions)
+            # No pause between these: a budget is counted on one picture.
+            decisions = decide(rows, self._nodes.rows, self._conntrack_nodes.rows)
+            turn = self._turn(decisions)
+            counts = await self._write(rows, decisions, turn)
+            await self._report(rows, decisions, turn)
             if counts:
                 facts = {**counts, "seconds": round(self._clock() - began, 3)}
                 logger.info("nodes changed", extra=facts)
@@ -145,27 +149,42 @@ class Reconciler:
         self._backoff.reset()
         return rows
 
-    async def _write(
-        self, rows: Sequence[PolicyRow], decisions: Decisions
-    ) -> Counter[str]:
+    def _turn(self, decisions: Decisions) -> Wave:
         """
-        Carry out what differs; removals only as far as the brake allows.
+        Choose the changes whose turn it is.
         """
         self._come_again(self._writer.settle(self._conntrack_nodes.rows))
-        open_ = [each for each in decisions.nodes.values() if each.differs]
+        every = decisions.nodes.values()
+        turn = wave(
+            every,
+            unshown=self._writer.unshown,
+            refused={each.node.name for each in every if self._writer.refusal(each)},
+            now=self._now(),
+        )
+        self._come_again(turn.again_in)
+        return turn
+
+    async def _write(
+        self, rows: Sequence[PolicyRow], decisions: Decisions, turn: Wave
+    ) -> Counter[str]:
+        """
+        Carry out what differs, as far as the rollout and the brake allow.
+        """
         removals, held_for = self._brake.release(
-            (each for each in open_ if each.removes),
+            (each for each in decisions.nodes.values() if each.removes),
             rows,
             objects=len(self._conntrack_nodes.rows),
             now=self._clock(),
         )
-        changes = [each for each in open_ if not each.removes] + removals
+        changes = [*turn.released, *removals]
         written = await self._writer.write(list(filter(self._writer.ready, changes)))
         self._come_again(held_for)
         self._come_again(written.retry_in)
         return written.counts
 
-    async def _report(self, rows: Sequence[PolicyRow], decisions: Decisions) -> None:
+    async def _report(
+        self, rows: Sequence[PolicyRow], decisions: Decisions, turn: Wave
+    ) -> None:
         """
         Tell people how it stands, policy by policy.
         """
@@ -179,8 +198,9 @@ class Reconciler:
                 governed[uid].append(_governed(decision, refused))
         for row in rows:
             losses = decisions.matching.losses.get(row.uid, ())
+            so_far = turn.progress.get(row.uid, Progress())
             self._come_again(
-                await self._policies.say(row, governed[row.uid], losses, now)
+                await self._policies.say(row, governed[row.uid], losses, so_far, now)
             )
 
     def _come_again(self, seconds: float | None) -> None:
@@ -188,7 +208,7 @@ class Reconciler:
         Have the next pass no later than this; ``None`` is no wish.
         """
         if seconds is not None:
-            self._due_at = min(self._due_at, self._clock() + seconds)
+            self.due_at = min(self.due_at, self._clock() + seconds)
 
 
 def _belongs_to(decision: Decision, leaving: set[str]) -> str | None:

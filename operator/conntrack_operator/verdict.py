@@ -18,6 +18,7 @@ from conntrack_api.conditions import (
     PolicyReason,
 )
 from conntrack_api.policy import ConntrackPolicy, NodeCounts
+from conntrack_operator.rollout import Progress
 from conntrack_operator.rows import Loss, PolicyRow
 
 MAX_NAMES: Final = 3
@@ -34,6 +35,7 @@ def conditions(
     policy: ConntrackPolicy,
     counts: NodeCounts,
     losses: Sequence[Loss],
+    so_far: Progress,
 ) -> tuple[Condition, ...]:
     """
     Judge a policy that can be read.
@@ -43,6 +45,7 @@ def conditions(
         policy: What it says.
         counts: Of the nodes that it governs.
         losses: What other policies took from it.
+        so_far: How its rollout stands.
 
     Returns:
         Accepted, Ready, and at most one of Reconciling and Stalled; without times.
@@ -60,7 +63,7 @@ def conditions(
             _say(row, PolicyCondition.STALLED, _TRUE, PolicyReason.CONFLICT, text),
         )
     else:
-        said = (_accepted(row, counts, losses), *_progress(row, counts))
+        said = (_accepted(row, counts, losses), *_progress(row, counts, so_far))
     return said
 
 
@@ -156,7 +159,9 @@ def _conflict(
     )
 
 
-def _progress(row: PolicyRow, counts: NodeCounts) -> tuple[Condition, ...]:
+def _progress(
+    row: PolicyRow, counts: NodeCounts, so_far: Progress
+) -> tuple[Condition, ...]:
     """
     Say how far the nodes are.
     """
@@ -165,7 +170,9 @@ def _progress(row: PolicyRow, counts: NodeCounts) -> tuple[Condition, ...]:
         text = "It governs no node."
         empty = PolicyReason.NO_NODES_MATCHED
         return (_say(row, PolicyCondition.READY, _TRUE, empty, text),)
-    text = _sentence(counts)
+    text = _sentence(counts, so_far)
+    if so_far.halted or so_far.paused:
+        return _held(row, so_far, text)
     if counts.failed == 0 and open_ == 0:
         done = PolicyReason.ALL_NODES_UP_TO_DATE
         return (_say(row, PolicyCondition.READY, _TRUE, done, text),)
@@ -186,13 +193,34 @@ def _progress(row: PolicyRow, counts: NodeCounts) -> tuple[Condition, ...]:
     )
 
 
-def _sentence(counts: NodeCounts) -> str:
+def _held(row: PolicyRow, so_far: Progress, text: str) -> tuple[Condition, ...]:
+    """
+    Say why nodes wait that nothing but a person can release.
+    """
+    if so_far.paused:
+        text = f"Paused, since spec.rollout.maxUnavailable is 0: {text}"
+        return (_say(row, PolicyCondition.READY, _FALSE, PolicyReason.PAUSED, text),)
+    failed = PolicyReason.NODES_FAILED
+    text = (
+        f"Halted after {_of_nodes(so_far.failures)} failed; the others keep what they "
+        f"have until the policy is edited: {text}"
+    )
+    return (
+        _say(row, PolicyCondition.READY, _FALSE, failed, text),
+        _say(row, PolicyCondition.STALLED, _TRUE, failed, text),
+    )
+
+
+def _sentence(counts: NodeCounts, so_far: Progress) -> str:
     """
     Say all counts that are not zero, the good one first.
     """
     parts = [f"{counts.updated} of {_of_nodes(counts.matched)} up to date"]
-    if counts.progressing:
-        parts.append(f"{counts.progressing} changing")
+    changing = counts.progressing - so_far.waiting
+    if changing > 0:
+        parts.append(f"{changing} changing")
+    if so_far.waiting:
+        parts.append(f"{so_far.waiting} waiting")
     if counts.failed:
         parts.append(f"{counts.failed} failed")
     if counts.unreachable:

@@ -10,8 +10,9 @@ content that the API server called invalid is not sent twice (`refusal`).
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final, Protocol
 
 from conntrack_api.node import NodeSpec
@@ -25,7 +26,8 @@ from conntrack_operator.errors import (
 )
 from conntrack_operator.own_writes import OwnWrites
 from conntrack_operator.pacing import Clock, Sleep, TokenBucket
-from conntrack_operator.plan import Delete, Revert, Tell
+from conntrack_operator.plan import Delete, Revert, Tell, stamped
+from conntrack_operator.refusals import Refusals
 from conntrack_operator.rows import ConntrackNodeRow, NodeRow, PolicyRow
 
 logger = logging.getLogger(__name__)
@@ -68,15 +70,6 @@ class Cluster(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Refusal:
-    """Content that the API server will not accept."""
-
-    uid: str | None
-    spec: NodeSpec
-    message: str
-
-
 @dataclass(slots=True, kw_only=True)
 class Written:
     """What came of one batch."""
@@ -98,16 +91,24 @@ class Written:
 class Writer:
     """Carries decisions out."""
 
-    def __init__(self, cluster: Cluster, *, clock: Clock, sleep: Sleep) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        clock: Clock,
+        sleep: Sleep,
+        now: Callable[[], datetime],
+    ) -> None:
         """
         Take the cluster and the time.
         """
         self._cluster = cluster
+        self._now = now
         self._clock = clock
         self._bucket = TokenBucket(WRITES_PER_SECOND, clock=clock, sleep=sleep)
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._own = OwnWrites()
-        self._refusals: dict[str, _Refusal] = {}
+        self._refusals = Refusals()
         self._last_failure = ""
 
     def settle(self, rows: Mapping[str, ConntrackNodeRow]) -> float | None:
@@ -115,6 +116,13 @@ class Writer:
         Take note of what the informer shows; see `OwnWrites.settle`.
         """
         return self._own.settle(rows, self._clock())
+
+    @property
+    def unshown(self) -> Container[str]:
+        """
+        Give the names whose last write the informer has not shown yet.
+        """
+        return self._own
 
     def ready(self, decision: Decision) -> bool:
         """
@@ -129,16 +137,7 @@ class Writer:
         """
         Say why the API server does not accept a decision; empty when it does.
         """
-        name = decision.node.name
-        refused = self._refusals.get(name)
-        if refused is None:
-            return ""
-        current_uid = decision.current.uid if decision.current else None
-        spec = getattr(decision.plan, "spec", None)
-        if (refused.uid, refused.spec) != (current_uid, spec):
-            del self._refusals[name]
-            return ""
-        return refused.message
+        return self._refusals.of(decision)
 
     async def write(self, decisions: Sequence[Decision]) -> Written:
         """
@@ -186,7 +185,9 @@ class Writer:
                 written.counts["overtaken"] += 1
                 written.again(REPLAN_SECONDS)
             except Invalid as error:
-                self._refuse(decision, str(error))
+                self._refusals.add(decision, str(error))
+                facts = {"node": decision.node.name, "answer": str(error)}
+                logger.warning("the API server refuses this content", extra=facts)
                 written.counts["refused"] += 1
             except ClusterError as error:
                 self._failed(error, written)
@@ -214,6 +215,7 @@ class Writer:
         match decision.plan:
             case Tell(spec=spec) | Revert(spec=spec):
                 uid = current.uid if current else None
+                spec = stamped(spec, current, self._now())
                 row = await self._cluster.apply_conntrack_node(name, spec, uid=uid)
                 self._own.wrote(row, self._clock())
                 return "told" if isinstance(decision.plan, Tell) else "reverting"
@@ -222,17 +224,6 @@ class Writer:
                 self._own.deleted(current, self._clock())
                 return "deleted"
         return "nothing"
-
-    def _refuse(self, decision: Decision, message: str) -> None:
-        """
-        Remember and say that content is not accepted, once for each content.
-        """
-        if isinstance(decision.plan, Tell | Revert):
-            uid = decision.current.uid if decision.current else None
-            refusal = _Refusal(uid=uid, spec=decision.plan.spec, message=message)
-            self._refusals[decision.node.name] = refusal
-        facts = {"node": decision.node.name, "answer": message}
-        logger.warning("the API server refuses this content", extra=facts)
 
     def _failed(self, error: ClusterError, written: Written) -> None:
         """

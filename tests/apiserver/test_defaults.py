@@ -70,6 +70,12 @@ def test_a_policy_of_a_selector_gets_the_defaults_that_are_described(api: Api) -
         "priority": 0,
         "mode": "Enforce",
         "pressure": {"warnPercent": 80, "criticalPercent": 95},
+        "rollout": {
+            "maxUnavailable": "10%",
+            "canaries": 1,
+            "soakSeconds": 60,
+            "maxFailures": 1,
+        },
         "onRemoval": "Keep",
     }
     assert expected == answer.body["spec"]

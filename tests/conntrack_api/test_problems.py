@@ -121,7 +121,7 @@ def test_tolerant_mode_is_for_what_a_newer_server_says() -> None:
     spec = {
         "nodeSelector": {"matchFields": []},
         "mode": "Observe",
-        "rollout": {"canaries": 1},
+        "bypass": [{"name": "dns"}],
         "timeouts": {"udplite": {"stream": 1}, "udp": {"stream": 60, "burst": 2}},
     }
 

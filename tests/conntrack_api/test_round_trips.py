@@ -238,6 +238,12 @@ def test_what_is_none_is_left_out() -> None:
         "priority": 0,
         "mode": "Enforce",
         "pressure": {"warnPercent": 80, "criticalPercent": 95},
+        "rollout": {
+            "maxUnavailable": "10%",
+            "canaries": 1,
+            "soakSeconds": 60,
+            "maxFailures": 1,
+        },
         "onRemoval": "Keep",
     }
     assert expected == to_object(spec)

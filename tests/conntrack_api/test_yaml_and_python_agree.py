@@ -16,6 +16,7 @@ from conntrack_api.conditions import Condition
 from conntrack_api.decode import annotations, camel
 from conntrack_api.node import NodeSpec, NodeStatus
 from conntrack_api.policy import PolicySpec, PolicyStatus
+from conntrack_api.rollout import Share
 
 Schema = dict[str, Any]
 
@@ -40,7 +41,7 @@ def classes(cls: Any) -> list[Any]:  # noqa: ANN401 - a dataclass
     found = [cls]
     for hint in annotations(cls).values():
         inner = core(hint)
-        if is_dataclass(inner):
+        if is_dataclass(inner) and inner is not Share:
             found += classes(inner)
     return found
 
@@ -103,6 +104,8 @@ def compare_value(
         (hint,) = (each for each in get_args(hint) if each is not NoneType)
         return compare_value(hint, schema, path, owner)
     expected = type_of(hint)
+    if expected == "int-or-string":
+        return [] if schema["x-kubernetes-int-or-string"] else [path]
     if expected != schema["type"]:
         wrong.append(f"{path}: {expected} in Python, {schema['type']} in YAML")
     elif is_dataclass(hint):
@@ -121,6 +124,8 @@ def type_of(hint: Any) -> str:  # noqa: ANN401 - an annotation
     """
     Give the JSON type of an annotation without bounds.
     """
+    if hint is Share:
+        return "int-or-string"
     if is_dataclass(hint) or get_origin(hint) is Mapping:
         return "object"
     if get_origin(hint) is tuple:
@@ -148,7 +153,8 @@ def compare_bounds(bound: object, schema: Schema, path: str, owner: type) -> lis
             same = bound.maximum == count
         case _:
             same = lower in {None, 0} and upper is None
-            same = same and (length is None or owner is Condition)
+            whole = owner is Condition or "x-kubernetes-int-or-string" in schema
+            same = same and (length is None or whole)
     return [] if same else [f"{path}: {bound} in Python, {schema} in YAML"]
 
 

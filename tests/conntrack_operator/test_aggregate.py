@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from conntrack_api.conditions import ConditionStatus, PolicyReason, find
 from conntrack_api.node import NodeSpec
 from conntrack_api.policy import Mode, NodeCounts, PolicyStatus
-from conntrack_operator.aggregate import SILENCE, Governed, aggregate
+from conntrack_operator.aggregate import Governed, aggregate
 from conntrack_operator.plan import wish
+from conntrack_operator.rollout import Progress
 from conntrack_operator.rows import ConntrackNodeRow, Loss, PolicyRow
+from conntrack_operator.standing import SILENCE
 from conntrack_operator.testing import (
     NOW,
     answered,
@@ -55,6 +57,7 @@ def fold(
     row: PolicyRow | None = None,
     losses: Sequence[Loss] = (),
     previous: PolicyStatus | None = None,
+    so_far: Progress = Progress(),  # noqa: B008 - frozen
 ) -> PolicyStatus:
     """
     Aggregate at the time of tests.
@@ -63,6 +66,7 @@ def fold(
         row or policy_row(policy()),
         nodes,
         losses,
+        so_far,
         previous=previous or PolicyStatus(),
         now=NOW,
     )
@@ -270,6 +274,44 @@ def test_ready(
     assert {1} == {each.observed_generation for each in said.values()}
 
 
+@pytest.mark.parametrize(
+    ("so_far", "reason", "extra", "message"),
+    [
+        pytest.param(
+            Progress(waiting=1),
+            "RollingOut",
+            {"Reconciling"},
+            "1 of 3 nodes up to date, 1 changing, 1 waiting.",
+            id="waiting for its turn",
+        ),
+        pytest.param(
+            Progress(waiting=2, paused=True),
+            "Paused",
+            set(),
+            "Paused, since spec.rollout.maxUnavailable is 0: "
+            "1 of 3 nodes up to date, 2 waiting.",
+            id="paused",
+        ),
+        pytest.param(
+            Progress(waiting=1, halted=True, failures=1),
+            "NodesFailed",
+            {"Stalled"},
+            "Halted after 1 node failed; the others keep what they have until the "
+            "policy is edited: 1 of 3 nodes up to date, 1 changing, 1 waiting.",
+            id="halted",
+        ),
+    ],
+)
+def test_rollout(so_far: Progress, reason: str, extra: set[str], message: str) -> None:
+    """Nodes that wait are told from nodes that change, and why they wait is said."""
+    nodes = (good, busy, replace(busy, name="other"))
+
+    said = {each.type: each for each in fold(*nodes, so_far=so_far).conditions}
+
+    assert {"Accepted", "Ready", *extra} == set(said)
+    assert (reason, message) == (said["Ready"].reason, said["Ready"].message)
+
+
 def test_higher_priority_is_layering_and_not_a_conflict() -> None:
     """A policy that others overrule by priority is accepted, and is told by whom."""
     losses = [
@@ -337,8 +379,8 @@ def test_transition_time_moves_with_the_answer_only() -> None:
     first = fold(good, busy)
     row, later = policy_row(policy()), NOW + timedelta(minutes=5)
 
-    again = aggregate(row, [good, busy], (), previous=first, now=later)
-    done = aggregate(row, [good], (), previous=first, now=later)
+    again = aggregate(row, [good, busy], (), Progress(), previous=first, now=later)
+    done = aggregate(row, [good], (), Progress(), previous=first, now=later)
 
     assert first == again
     ready = find(done.conditions, "Ready")
@@ -417,16 +459,22 @@ def kstatus(status: PolicyStatus, generation: int) -> str:
     return "Current" if ready is None or ready.status == "True" else "InProgress"
 
 
-@given(fleets, overlaps, st.booleans())
+progresses = st.builds(
+    Progress, waiting=st.integers(0, 3), paused=st.booleans(), halted=st.booleans()
+)
+
+
+@given(fleets, overlaps, progresses, st.booleans())
 def test_kstatus(
     fleet: list[Governed],
     losses: list[Loss],
+    so_far: Progress,
     deleting: bool,  # noqa: FBT001 - drawn
 ) -> None:
     """Tools that wait on objects come to the conclusion that Ready states."""
     row = policy_row(policy(deleting=deleting))
 
-    status = fold(*fleet, row=row, losses=losses)
+    status = fold(*fleet, row=row, losses=losses, so_far=so_far)
 
     types = [each.type for each in status.conditions]
     assert len(types) == len(set(types))

@@ -7,6 +7,7 @@ import pytest
 from conntrack_api.conditions import find
 from conntrack_api.node import NodeMode
 from conntrack_api.policy import OnRemoval, TableSize
+from conntrack_api.rollout import Rollout, Share
 from conntrack_operator.errors import (
     Conflict,
     Forbidden,
@@ -27,17 +28,21 @@ from conntrack_operator.testing import (
     unreadable,
 )
 
+TIMEOUT = "nf_conntrack_tcp_timeout_established"
 LARGER = TableSize(max_entries=262144)
 
 
 class World:
     """A cluster with an operator; time passes when somebody says so."""
 
-    def __init__(self, cluster: FakeCluster | None = None) -> None:
-        """Start an operator, in a new cluster or in a given one."""
+    def __init__(
+        self, cluster: FakeCluster | None = None, *, after: float = 0.0
+    ) -> None:
+        """Start an operator, in a new cluster or, some time later, in a given one."""
         self.cluster = cluster or FakeCluster()
         self.time = FakeTime()
         self._began = self.time.now
+        self.time.now += after
         self.reconciler = Reconciler(
             self.cluster,
             nodes=self.cluster.nodes,
@@ -57,6 +62,10 @@ class World:
             self.reconciler.policies_changed()
             await self.reconciler.run_pass()
         return self.cluster.writes[before:]
+
+    def due_in(self) -> float:
+        """Give the seconds until the next pass is due without a ring."""
+        return self.reconciler.due_at - self.time.now
 
     async def settle(self) -> None:
         """Run until all nodes have applied what they should have."""
@@ -174,6 +183,100 @@ async def test_layering_and_conflict(world: World) -> None:
     assert ["Conflict", "Conflicting", "Conflict"] == [
         world.said(each, "web") for each in ("Accepted", "Ready", "Stalled")
     ]
+
+
+STAGED = Rollout(max_unavailable=Share(1), canaries=1, soak_seconds=30)
+
+
+async def test_rollout_node_by_node(world: World) -> None:
+    """A staged policy reaches one node after another, each when the last has soaked."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+    world.cluster.put_policy(policy(rollout=STAGED, table=LARGER))
+
+    told = []
+    for _ in range(7):
+        told.append([each for each in await world.run(seconds=15) if "apply" in each])
+        world.cluster.report()
+
+    expected = [["apply n1"], [], ["apply n2"], [], ["apply n3"], [], []]
+    assert expected == told
+    assert "AllNodesUpToDate" == world.said("Ready")
+
+
+async def test_soak_ends_without_an_event(world: World) -> None:
+    """Nobody rings when a node has soaked; the next pass is due then."""
+    world.cluster.put_policy(policy(rollout=STAGED))
+    await world.run()
+    world.cluster.report()
+    await world.run()
+    world.cluster.report()
+    await world.run(passes=1, seconds=11)
+    await world.run(passes=1)
+
+    assert 19 == world.due_in()
+
+
+async def test_restart_in_the_middle_of_a_rollout(world: World) -> None:
+    """A new operator goes on where the old one was, and starts nothing anew."""
+    await world.settle()
+    world.cluster.put_policy(policy(rollout=STAGED))
+    await world.run()
+    world.cluster.report()
+    assert "apply n1" in await world.run()
+
+    restarted = World(world.cluster, after=60)
+
+    assert [] == [each for each in await restarted.run() if "apply" in each]
+    world.cluster.report("n1")
+    assert [] == [each for each in await restarted.run() if "apply" in each]
+    assert "apply n2" in await restarted.run(seconds=30)
+
+
+async def test_lagging_informer_does_not_widen_the_budget(world: World) -> None:
+    """While our own write is not shown, its node counts as changing."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+    world.cluster.put_policy(policy(rollout=STAGED, table=LARGER))
+    world.cluster.conntrack_nodes.freeze()
+
+    writes = await world.run(passes=5, seconds=20)
+
+    assert ["apply n1"] == [each for each in writes if "apply" in each]
+
+
+async def test_halted_rollout_says_so_and_goes_on_when_edited(world: World) -> None:
+    """A canary that fails keeps the others as they are, until somebody edits."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+    world.cluster.put_policy(policy(rollout=STAGED, table=LARGER))
+    await world.run()
+    world.cluster.report("n1", ready=False, reason="NotEnoughMemory")
+
+    await world.run(passes=5, seconds=600)
+
+    assert [262144, 131072, 131072] == [world.limit(n) for n in ("n1", "n2", "n3")]
+    assert ("NodesFailed", "NodesFailed", None) == tuple(
+        world.said(each) for each in ("Ready", "Stalled", "Reconciling")
+    )
+    world.cluster.report("n2", "n3")
+    world.cluster.put_policy(policy(rollout=STAGED, timeouts={TIMEOUT: 60}))
+    await world.run()
+    assert 131072 == world.limit("n1")
+    assert "RollingOut" == world.said("Reconciling")
+
+
+async def test_paused_rollout_says_so(world: World) -> None:
+    """With maxUnavailable 0 an edit is seen and nothing is told."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+    paused = replace(STAGED, max_unavailable=Share(0))
+    world.cluster.put_policy(policy(rollout=paused, table=LARGER))
+
+    assert ["status default"] == await world.run(seconds=60)
+    assert ("Paused", None, None) == tuple(
+        world.said(each) for each in ("Ready", "Stalled", "Reconciling")
+    )
 
 
 # Removal.

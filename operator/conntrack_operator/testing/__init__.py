@@ -3,6 +3,7 @@ What the tests of this and other packages build worlds from; no product code is 
 """
 
 from conntrack_operator.testing.builders import (
+    AT_ONCE,
     CREATED,
     FACTS,
     MAX_ENTRIES,
@@ -26,6 +27,7 @@ from conntrack_operator.testing.scripted_server import (
 )
 
 __all__ = [
+    "AT_ONCE",
     "CREATED",
     "FACTS",
     "MAX_ENTRIES",

@@ -30,6 +30,7 @@ from conntrack_api.policy import (
     Requirement,
     TableSize,
 )
+from conntrack_api.rollout import Rollout, Share
 from conntrack_operator.rows import ConntrackNodeRow, NodeRow, PolicyRow
 
 NOW: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -50,6 +51,12 @@ MAX_ENTRIES: Final = 131072
 """What a policy asks, unless a test says otherwise."""
 
 
+AT_ONCE: Final = Rollout(
+    max_unavailable=Share(100, percent=True), canaries=0, soak_seconds=0
+)
+"""How a change reaches the nodes, unless a test says otherwise."""
+
+
 def stamp(time: datetime) -> str:
     """
     Write a time as the API does.
@@ -67,6 +74,7 @@ def policy(  # noqa: PLR0913 - one for each field that tests vary
     table: TableSize | None = TableSize(max_entries=MAX_ENTRIES),  # noqa: B008 - frozen
     timeouts: Mapping[str, int] | None = None,
     pressure: Pressure = Pressure(),  # noqa: B008 - frozen
+    rollout: Rollout = AT_ONCE,
     on_removal: OnRemoval = OnRemoval.KEEP,
     generation: int = 1,
     created: str = CREATED,
@@ -89,6 +97,7 @@ def policy(  # noqa: PLR0913 - one for each field that tests vary
             table=table,
             timeouts=timeouts or {},
             pressure=pressure,
+            rollout=rollout,
             on_removal=on_removal,
         ),
     )

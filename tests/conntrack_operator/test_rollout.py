@@ -1,0 +1,417 @@
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conntrack_api.node import NodeMode
+from conntrack_api.policy import ConntrackPolicy, Mode, TableSize
+from conntrack_api.rollout import Rollout, Share, read
+from conntrack_operator.decide import decide
+from conntrack_operator.rollout import Progress, Wave, wave
+from conntrack_operator.rows import ConntrackNodeRow
+from conntrack_operator.standing import SILENCE
+from conntrack_operator.testing import (
+    FACTS,
+    NOW,
+    answered,
+    conntrack_node,
+    node,
+    policy,
+    policy_row,
+    stamp,
+)
+
+LONG_AGO = stamp(NOW - SILENCE - timedelta(seconds=1))
+LARGER = TableSize(max_entries=262144)
+OLD = policy()
+ONE = Rollout(max_unavailable=Share(1), canaries=0, soak_seconds=0)
+
+
+def asks(rollout: Rollout = ONE, **fields: object) -> ConntrackPolicy:
+    """
+    Make the policy as a person has edited it, with another table size.
+    """
+    values = {"table": LARGER, "generation": 2, "rollout": rollout, **fields}
+    return policy(**values)  # type: ignore[arg-type]
+
+
+def has(
+    asked: ConntrackPolicy, name: str, *, ready: bool = True, revised: str | None = None
+) -> ConntrackNodeRow:
+    """
+    Make the object of a node that was told what a policy asks, and has answered.
+    """
+    row = conntrack_node(name, spec=None, facts=FACTS)
+    first = replace(told(asked, row), revised_at=revised)
+    return answered(replace(row, spec=first), ready=ready)
+
+
+def told(asked: ConntrackPolicy, row: ConntrackNodeRow):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    """
+    Give the spec that a policy means for a node which has reported its facts.
+    """
+    seen = replace(row, spec=None)
+    known = replace(has_nothing(asked, row.name), facts=FACTS)
+    plan = decide([policy_row(asked)], {row.name: node(row.name)}, {row.name: known})
+    return plan.nodes[seen.name].plan.spec  # type: ignore[union-attr]
+
+
+def has_nothing(asked: ConntrackPolicy, name: str) -> ConntrackNodeRow:
+    """
+    Make the object of a node that was told to observe, and has not answered.
+    """
+    nodes = {name: node(name)}
+    plan = decide([policy_row(asked)], nodes, {}).nodes[name].plan
+    return conntrack_node(name, spec=plan.spec)  # type: ignore[union-attr]
+
+
+def busy(asked: ConntrackPolicy, name: str) -> ConntrackNodeRow:
+    """
+    Make the object of a node that has been told and not answered.
+    """
+    row = has(asked, name)
+    return replace(row, generation=row.generation + 1)
+
+
+def silent(row: ConntrackNodeRow) -> ConntrackNodeRow:
+    """
+    Let a node's last report be too long ago.
+    """
+    return replace(row, heartbeat=LONG_AGO)
+
+
+def turn(
+    asked: ConntrackPolicy,
+    rows: Iterable[ConntrackNodeRow | str],
+    *,
+    unshown: Collection[str] = (),
+    refused: Collection[str] = (),
+    now: datetime = NOW,
+) -> Wave:
+    """
+    Choose among these nodes; a name alone is a node without an object.
+    """
+    names = [each if isinstance(each, str) else each.name for each in rows]
+    objects = {each.name: each for each in rows if not isinstance(each, str)}
+    nodes = {name: node(name) for name in names}
+    decisions = decide([policy_row(asked)], nodes, objects).nodes.values()
+    return wave(decisions, unshown=unshown, refused=refused, now=now)
+
+
+def chosen(found: Wave) -> list[str]:
+    """
+    Name the nodes whose turn it is.
+    """
+    return [each.node.name for each in found.released]
+
+
+def so_far(found: Wave) -> Progress:
+    """
+    Give how the one policy's rollout stands.
+    """
+    (only,) = found.progress.values()
+    return only
+
+
+def fleet(asked: ConntrackPolicy, count: int, start: int = 0) -> list[ConntrackNodeRow]:
+    """
+    Make nodes that are done with what a policy asks.
+    """
+    return [has(asked, f"n{number:03}") for number in range(start, start + count)]
+
+
+@pytest.mark.parametrize(
+    ("share", "total", "expected"),
+    [("10%", 4, 1), ("10%", 100, 10), ("10%", 119, 11), ("0%", 50, 0), (0, 50, 0)],
+)
+def test_share(share: str | int, total: int, expected: int) -> None:
+    """A percentage is rounded down, and is at least one node unless it is zero."""
+    found = read(share)
+    assert found is not None
+    assert expected == found.of(total)
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"), [(1, 1), (3, 3), (20, 10)], ids=["one", "three", "all"]
+)
+def test_no_more_than_the_budget(limit: int, expected: int) -> None:
+    """As many are told as may be unavailable, in the order of their names."""
+    rules = replace(ONE, max_unavailable=Share(limit))
+
+    found = turn(asks(rules), fleet(OLD, 10))
+
+    assert [f"n{number:03}" for number in range(expected)] == chosen(found)
+    assert 10 - expected == so_far(found).waiting
+
+
+def test_changing_and_failed_nodes_are_part_of_the_budget() -> None:
+    """Who changes or has failed leaves that much less room for others."""
+    rules = replace(ONE, max_unavailable=Share(3), max_failures=5)
+    asked = asks(rules)
+    others = fleet(OLD, 5, start=2)
+
+    found = turn(asked, [busy(asked, "n000"), has(asked, "n001", ready=False), *others])
+
+    assert ["n002"] == chosen(found)
+
+
+def test_own_write_that_is_not_shown_yet_is_part_of_the_budget() -> None:
+    """The picture may be older than our last write; the budget is not."""
+    assert [] == chosen(turn(asks(), fleet(OLD, 3), unshown={"n000"}))
+
+
+def test_soaking_node_is_part_of_the_budget() -> None:
+    """A node is done only after it has stayed Ready; then comes the next one."""
+    asked = asks(replace(ONE, soak_seconds=60))
+    soaking = has(asked, "n000", revised=stamp(NOW - timedelta(seconds=45)))
+    rows = [soaking, *fleet(OLD, 2, start=1)]
+
+    before = turn(asked, rows)
+    after = turn(asked, rows, now=NOW + timedelta(seconds=15))
+
+    assert ([], 15.0) == (chosen(before), before.again_in)
+    assert (["n001"], None) == (chosen(after), after.again_in)
+
+
+def test_soak_begins_when_the_node_became_ready() -> None:
+    """A node that needed long to become Ready soaks from then on."""
+    asked = asks(replace(ONE, soak_seconds=60))
+    row = has(asked, "n000", revised=stamp(NOW - timedelta(seconds=300)))
+    assert row.ready is not None
+    since = stamp(NOW - timedelta(seconds=20))
+    row = replace(row, ready=replace(row.ready, last_transition_time=since))
+
+    assert 40.0 == turn(asked, [row, *fleet(OLD, 1, start=1)]).again_in
+
+
+def test_canaries_go_first() -> None:
+    """Nobody else is told before the canaries are done, however large the budget."""
+    rules = Rollout(max_unavailable=Share(50), canaries=2, soak_seconds=0)
+    asked = asks(rules)
+
+    assert ["n000", "n001"] == chosen(turn(asked, fleet(OLD, 10)))
+    one_left = [busy(asked, "n000"), *fleet(asked, 1, start=1)]
+    assert [] == chosen(turn(asked, [*one_left, *fleet(OLD, 8, start=2)]))
+    proved = fleet(asked, 2)
+    assert 8 == len(chosen(turn(asked, [*proved, *fleet(OLD, 8, start=2)])))
+
+
+def test_canary_that_falls_silent_is_replaced() -> None:
+    """A node that does not answer neither proves the change nor holds it up."""
+    asked = asks(Rollout(max_unavailable=Share(5), canaries=1, soak_seconds=0))
+
+    found = turn(asked, [silent(busy(asked, "n000")), *fleet(OLD, 3, start=1)])
+
+    assert ["n001"] == chosen(found)
+
+
+def test_silent_nodes_are_neither_told_nor_counted() -> None:
+    """What cannot answer gets no change that it would make unseen, and blocks none."""
+    rows = [silent(each) for each in fleet(OLD, 3)]
+
+    found = turn(asks(), [*rows, *fleet(OLD, 2, start=3)])
+
+    assert ["n003"] == chosen(found)
+    assert 1 == so_far(found).waiting
+
+
+def test_failures_halt() -> None:
+    """At maxFailures nobody else is told, with whatever budget."""
+    rules = replace(ONE, max_unavailable=Share(50), max_failures=2)
+    asked = asks(rules)
+    one, two = (has(asked, name, ready=False) for name in ("n000", "n001"))
+    others = fleet(OLD, 8, start=2)
+
+    going = turn(asked, [one, *fleet(asked, 1, start=1), *others])
+    halted = turn(asked, [one, two, *others])
+
+    assert (8, False) == (len(chosen(going)), so_far(going).halted)
+    assert [] == chosen(halted)
+    assert Progress(waiting=8, halted=True, failures=2) == so_far(halted)
+
+
+def test_budget_that_is_all_failures_is_a_halt() -> None:
+    """Nothing will get better by itself, and that is said."""
+    rules = replace(ONE, max_failures=2)
+    asked = asks(rules)
+
+    found = turn(asked, [has(asked, "n000", ready=False), *fleet(OLD, 3, start=1)])
+
+    assert [] == chosen(found)
+    assert so_far(found).halted
+
+
+def test_failures_of_what_is_replaced_do_not_halt() -> None:
+    """An edit goes first to the nodes that failed; they are in the budget anyway."""
+    failed = has(OLD, "n007", ready=False)
+
+    found = turn(asks(), [*fleet(OLD, 5), failed])
+
+    assert ["n007"] == chosen(found)
+    assert not so_far(found).halted
+
+
+def test_content_that_the_api_server_refuses_halts() -> None:
+    """What one node cannot be told, the next one is not tried with."""
+    found = turn(asks(), fleet(OLD, 3), refused={"n000"})
+
+    assert [] == chosen(found)
+    assert (1, True) == (so_far(found).failures, so_far(found).halted)
+
+
+def test_nothing_left_is_no_halt() -> None:
+    """A node that fails when all have been told holds nobody back."""
+    asked = asks()
+
+    assert not so_far(turn(asked, [has(asked, "n000", ready=False)])).halted
+
+
+def test_pause() -> None:
+    """With a budget of zero nobody is told anything new, new nodes included."""
+    asked = asks(replace(ONE, max_unavailable=Share(0, percent=True)))
+    new = answered(has_nothing(asked, "n009"))
+
+    found = turn(asked, [*fleet(OLD, 2), new])
+
+    assert [] == chosen(found)
+    assert Progress(waiting=3, paused=True) == so_far(found)
+    assert not so_far(turn(asked, fleet(asked, 2))).paused
+
+
+def test_first_observation_is_not_limited() -> None:
+    """Nodes without an object are told to observe, all at once, even when paused."""
+    asked = asks(replace(ONE, max_unavailable=Share(0)))
+    names = [f"n{number}" for number in range(20)]
+
+    found = turn(asked, names)
+
+    assert names == sorted(chosen(found), key=names.index)
+    modes = {each.plan.spec.mode for each in found.released}  # type: ignore[union-attr]
+    assert {NodeMode.OBSERVE} == modes
+
+
+def test_new_nodes_are_brought_up_within_the_budget() -> None:
+    """Numbers for nodes that have reported come a few at a time, too."""
+    asked = asks(replace(ONE, max_unavailable=Share(2)))
+    rows = [answered(has_nothing(asked, f"n{number}")) for number in range(9)]
+
+    assert 2 == len(chosen(turn(asked, rows)))
+
+
+def test_nodes_that_only_observe_take_no_budget() -> None:
+    """A node that has yet to report its facts changes nothing and blocks nothing."""
+    asked = asks()
+    waiting = [has_nothing(asked, f"a{number}") for number in range(5)]
+
+    assert ["n000"] == chosen(turn(asked, [*waiting, *fleet(OLD, 2)]))
+
+
+def test_observe_is_told_at_once() -> None:
+    """Hands off is an order that waits for nothing."""
+    asked = asks(replace(ONE, max_unavailable=Share(0)), mode=Mode.OBSERVE)
+
+    assert 10 == len(chosen(turn(asked, fleet(OLD, 10))))
+
+
+def test_bookkeeping_is_told_at_once() -> None:
+    """What changes nothing in a kernel, such as a priority, is not staged."""
+    asked = policy(generation=2, priority=5, rollout=ONE)
+
+    assert 10 == len(chosen(turn(asked, fleet(OLD, 10))))
+
+
+def test_back_to_what_most_still_have() -> None:
+    """A, B, then A again: who never got B proves A, and only the others change."""
+    second = asks()
+    third = policy(generation=3, rollout=replace(ONE, canaries=1))
+    moved = has(second, "n000")
+
+    found = turn(third, [moved, busy(second, "n001"), *fleet(OLD, 3, start=2)])
+
+    changes = [
+        each.node.name
+        for each in found.released
+        if each.current is not None and each.current.spec is not None
+        if each.plan.spec.revision != each.current.spec.revision  # type: ignore[union-attr]
+    ]
+    assert ["n001"] == changes
+
+
+states = st.sampled_from(
+    [
+        "old",
+        "done",
+        "busy",
+        "failed",
+        "old-failed",
+        "silent",
+        "new",
+        "first",
+        "unshown",
+        "refused",
+    ]
+)
+
+
+def make(state: str, name: str, asked: ConntrackPolicy) -> ConntrackNodeRow | str:
+    """
+    Make a node in a drawn state.
+    """
+    rows: Mapping[str, ConntrackNodeRow | str] = {
+        "done": has(asked, name),
+        "busy": busy(asked, name),
+        "failed": has(asked, name, ready=False),
+        "old-failed": has(OLD, name, ready=False),
+        "silent": silent(has(OLD, name)),
+        "new": name,
+        "first": answered(has_nothing(asked, name)),
+    }
+    return rows.get(state, has(OLD, name))
+
+
+@given(
+    st.lists(states, max_size=12),
+    st.integers(0, 12),
+    st.integers(0, 4),
+    st.integers(1, 4),
+    st.randoms(use_true_random=False),
+)
+def test_budget(  # type: ignore[no-untyped-def]
+    drawn: list[str],
+    limit: int,
+    canaries: int,
+    failures: int,
+    random,  # noqa: ANN001
+) -> None:
+    """
+    In any state and order, what was healthy and is told now fits into the budget.
+    """
+    rules = Rollout(
+        max_unavailable=Share(limit), canaries=canaries, max_failures=failures
+    )
+    asked = asks(replace(rules, soak_seconds=0))
+    named = [(state, f"n{number:02}") for number, state in enumerate(drawn)]
+    rows = [make(state, name, asked) for state, name in named]
+    names = {
+        kind: {name for state, name in named if state == kind} for kind in set(drawn)
+    }
+    pending, refused = names.get("unshown", set()), names.get("refused", set())
+
+    found = turn(asked, rows, unshown=pending, refused=refused)
+    random.shuffle(rows)
+    again = turn(asked, rows, unshown=pending, refused=refused)
+
+    assert chosen(again) == chosen(found) or set(chosen(again)) == set(chosen(found))
+    changes = [name for name in chosen(found) if name not in names.get("new", set())]
+    bad = [name for state, name in named if state in {"busy", "failed", "old-failed"}]
+    unavailable = {*bad, *pending, *refused}
+    fresh = set(changes) - unavailable
+    assert not fresh or len(fresh) + len(unavailable) <= limit
+    assert not pending & set(changes)
+    assert limit or not changes
+    assert not changes or drawn.count("failed") + len(refused) < failures
+    if drawn.count("done") < canaries and any(state == "old" for state in drawn):
+        assert len(changes) <= canaries
