@@ -18,6 +18,10 @@ KIND: Final = "ConntrackNode"
 PLURAL: Final = "conntracknodes"
 
 
+MAX_EPOCH: Final = 2_147_483_647
+"""Transitions of a Lease are numbers of 32 bits."""
+
+
 class NodeMode(StrEnum):
     """What the agent shall do."""
 
@@ -62,6 +66,8 @@ class NodeSpec:
     settings: Mapping[str, int] = field(default_factory=dict)
     """Kernel name to value, every one within its bounds."""
     pressure: Pressure = field(default_factory=Pressure)
+    epoch: Annotated[int, Range(0, MAX_EPOCH)] = 0
+    """Of the operator that wrote this; a lower one is never obeyed."""
     soak_seconds: Annotated[int, Range(0, 3600)] = 60
     """How long the node must be well before a change counts as done."""
     revised_at: str | None = None

@@ -10,19 +10,23 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 import time
+import uuid
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from random import Random
 from typing import Any, Final
 
 import kopf
 
-from conntrack_operator import config, handlers, logs
+from conntrack_operator import access, config, handlers, logs
 from conntrack_operator.access import Credentials
 from conntrack_operator.cluster import ApiCluster
-from conntrack_operator.config import Config
+from conntrack_operator.config import DEFAULT_NAMESPACE, Config
 from conntrack_operator.errors import (
     ClusterError,
     ConfigInvalid,
@@ -30,8 +34,9 @@ from conntrack_operator.errors import (
     OperatorError,
 )
 from conntrack_operator.informer import Informer
+from conntrack_operator.lease import Lease
 from conntrack_operator.pacing import Backoff, Doorbell
-from conntrack_operator.reconcile import Reconciler
+from conntrack_operator.reconcile import Reconciler, highest_epoch
 from conntrack_operator.rows import conntrack_node_row, node_row
 from conntrack_operator.transport import Transport
 
@@ -41,6 +46,9 @@ EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_KINDS_MISSING: Final = 3
+
+RELEASE_SECONDS: Final = 3
+"""What giving back the lease may take at the end."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--context", metavar="NAME", help="context of the kubeconfig file")
     add("--log-format", metavar="FORMAT", help="json or text; default: json")
     add("--log-level", metavar="LEVEL", help="debug, info, warning or error")
+    add("--namespace", metavar="NAME", help="of the lease; default: the pod's own")
     add("--liveness-port", metavar="PORT", help="of /healthz; 0: none; default: 8080")
     return parser
 
@@ -106,11 +115,18 @@ async def _supervise(chosen: Config) -> None:
     )
     await credentials.access()
     async with Transport(credentials) as transport:
-        cluster = ApiCluster(transport)
+        namespace = chosen.namespace or access.namespace(DEFAULT_NAMESPACE)
+        cluster = ApiCluster(transport, namespace=namespace)
         await _first(stop.wait(), _until_served(cluster))
         if not stop.is_set():
             logger.info("starting")
-            await _first(stop.wait(), *_parts(chosen, cluster, credentials))
+            lease, parts = _parts(chosen, cluster, credentials)
+            try:
+                await _first(stop.wait(), *parts)
+            finally:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(RELEASE_SECONDS):
+                        await lease.release()
 
 
 async def _until_served(cluster: ApiCluster) -> None:
@@ -128,15 +144,16 @@ async def _until_served(cluster: ApiCluster) -> None:
 
 def _parts(
     chosen: Config, cluster: ApiCluster, credentials: Credentials
-) -> tuple[Coroutine[Any, Any, None], ...]:
+) -> tuple[Lease, tuple[Coroutine[Any, Any, None], ...]]:
     """
     Wire everything together.
 
     Returns:
-        What runs for ever: two informers, the reconciler, and kopf, which takes over
-        the signals and ends when one comes.
+        The lease, to be given back at the end, and what runs for ever: two informers,
+        the lease, the reconciler, and kopf, which takes over the signals and ends when
+        one comes.
     """
-    clock, sleep = time.monotonic, asyncio.sleep
+    clock, sleep, now = time.monotonic, asyncio.sleep, lambda: datetime.now(UTC)
     bell = Doorbell(clock)
     nodes = Informer(
         cluster.nodes(),
@@ -156,6 +173,15 @@ def _parts(
         sleep=sleep,
         random=_chance(),
     )
+    lease = Lease(
+        cluster,
+        f"{socket.gethostname()}_{uuid.uuid4()}",
+        floor=partial(highest_epoch, conntrack_nodes),
+        ring=bell.ring,
+        clock=clock,
+        sleep=sleep,
+        now=now,
+    )
     reconciler = Reconciler(
         cluster,
         nodes=nodes,
@@ -164,7 +190,8 @@ def _parts(
         backoff=Backoff(_chance()),
         clock=clock,
         sleep=sleep,
-        now=lambda: datetime.now(UTC),
+        now=now,
+        epoch=lambda: lease.epoch,
     )
 
     def progress() -> dict[str, float]:
@@ -172,6 +199,7 @@ def _parts(
             "the watch of the Nodes": nodes.last_progress,
             "the watch of the ConntrackNodes": conntrack_nodes.last_progress,
             "the reconciler": reconciler.last_progress,
+            "the lease": lease.last_progress,
         }
 
     ring = reconciler.policies_changed
@@ -182,7 +210,8 @@ def _parts(
         clusterwide=True,
         liveness_endpoint=f"http://0.0.0.0:{port}/healthz" if port else None,
     )
-    return nodes.run(), conntrack_nodes.run(), reconciler.run(), shell
+    loops = nodes.run(), conntrack_nodes.run(), lease.run(), reconciler.run()
+    return lease, (*loops, shell)
 
 
 async def _first(*parts: Coroutine[Any, Any, object]) -> None:

@@ -9,6 +9,7 @@ answers 401: tokens and certificate authorities rotate.
 import asyncio
 import ssl
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from kubernetes.client import Configuration
@@ -23,6 +24,20 @@ from conntrack_operator.pacing import Clock
 
 RELOAD_SECONDS: Final = 600.0
 """Bound tokens are replaced at four fifths of their hour."""
+
+
+NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+"""There in every pod that has a service account."""
+
+
+def namespace(default: str, file: Path = NAMESPACE_FILE) -> str:
+    """
+    Give the namespace of our pod, or the default outside of a pod.
+    """
+    try:
+        return file.read_text().strip() or default
+    except OSError:
+        return default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

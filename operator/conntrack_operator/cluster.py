@@ -12,13 +12,16 @@ from conntrack_api.codec import to_object
 from conntrack_api.node import NodeSpec
 from conntrack_api.policy import PolicyStatus
 from conntrack_operator.collection import METADATA, Collection
+from conntrack_operator.config import DEFAULT_NAMESPACE
 from conntrack_operator.errors import KindsMissing, NotFound
 from conntrack_operator.rows import (
     ConntrackNodeRow,
     Json,
+    LeaseRow,
     NodeRow,
     PolicyRow,
     conntrack_node_row,
+    lease_row,
     node_row,
     policy_row,
 )
@@ -32,6 +35,11 @@ POLICIES: Final = f"{GROUP_PATH}/{policy.PLURAL}"
 CONNTRACK_NODES: Final = f"{GROUP_PATH}/{node.PLURAL}"
 NODES: Final = "/api/v1/nodes"
 
+LEASE: Final = "conntrack-operator"
+"""Name of the lease."""
+LEASE_VERSION: Final = "coordination.k8s.io/v1"
+LEASES: Final = f"/apis/{LEASE_VERSION}/namespaces/{{namespace}}/leases"
+
 _APPLY: Final = "application/apply-patch+yaml"
 _MERGE: Final = "application/merge-patch+json"
 
@@ -39,11 +47,19 @@ _MERGE: Final = "application/merge-patch+json"
 class ApiCluster:
     """The cluster behind its API server."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(
+        self, transport: Transport, *, namespace: str = DEFAULT_NAMESPACE
+    ) -> None:
         """
         Take the way to the API server.
+
+        Args:
+            transport: Sends the requests.
+            namespace: Where our lease is.
         """
         self._transport = transport
+        self._namespace = namespace
+        self._leases = LEASES.format(namespace=namespace)
 
     def nodes(self) -> Collection:
         """
@@ -169,6 +185,39 @@ class ApiCluster:
             content_type=_MERGE,
         )
         await self._transport.call(request)
+
+    async def lease(self) -> LeaseRow | None:
+        """
+        Read the lease; ``None`` when there is none yet.
+        """
+        request = Request(path=f"{self._leases}/{LEASE}")
+        try:
+            return lease_row(await self._transport.call(request))
+        except NotFound:
+            return None
+
+    async def put_lease(self, row: LeaseRow) -> LeaseRow:
+        """
+        Create the lease, or replace exactly the version that the row names.
+
+        Raises:
+            Conflict: Somebody has created or changed it meanwhile.
+            NotFound: It is gone, or its namespace is.
+        """
+        meta = {"name": LEASE, "namespace": self._namespace}
+        spec: dict[str, Any] = {
+            "holderIdentity": row.holder,
+            "leaseTransitions": row.transitions,
+            "leaseDurationSeconds": row.seconds,
+            "renewTime": row.renewed,
+        }
+        method, path = "POST", self._leases
+        if row.version:
+            meta["resourceVersion"] = row.version
+            method, path = "PUT", f"{self._leases}/{LEASE}"
+        body = {"apiVersion": LEASE_VERSION, "kind": "Lease", "metadata": meta}
+        request = Request(method=method, path=path, body={**body, "spec": spec})
+        return lease_row(await self._transport.call(request))
 
     async def _apply(
         self, path: str, kind: str, meta: Json, content: Mapping[str, Json]

@@ -14,9 +14,12 @@ variable                              option          meaning, default
                                                       ``warning`` or ``error``
 ``CONNTRACK_OPERATOR_LIVENESS_PORT``  --liveness-port port of ``/healthz``; 0: none;
                                                       default: 8080
+``CONNTRACK_OPERATOR_NAMESPACE``      --namespace     where the lease is; default: the
+                                                      pod's, else conntrack-system
 ====================================  ==============  =================================
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,6 +29,12 @@ from conntrack_operator.errors import ConfigInvalid
 
 PREFIX: Final = "CONNTRACK_OPERATOR_"
 """Of every variable."""
+
+DEFAULT_NAMESPACE: Final = "conntrack-system"
+"""Ours, outside of a pod."""
+
+NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
+"""Source: RFC 1123 label, as Kubernetes asks of a namespace."""
 
 MAX_PORT: Final = 65535
 
@@ -56,6 +65,8 @@ class Config:
     log_level: LogLevel = LogLevel.INFO
     liveness_port: int = 8080
     """0: no probe is served."""
+    namespace: str | None = None
+    """``None``: that of our pod, else `DEFAULT_NAMESPACE`."""
 
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -88,6 +99,7 @@ def read(options: Mapping[str, str | None], environ: Mapping[str, str]) -> Confi
         context=find("context")[1],
         log_format=_choice(*find("log_format"), default.log_format),
         log_level=_choice(*find("log_level"), default.log_level),
+        namespace=_name(*find("namespace")),
         liveness_port=_port(*find("liveness_port"), default.liveness_port),
     )
 
@@ -104,6 +116,16 @@ def _choice(key: str, value: str | None, default: Choice) -> Choice:
         allowed = ", ".join(type(default))
         text = f"{key}: invalid value {value!r}, must be one of {allowed}"
         raise ConfigInvalid(text) from None
+
+
+def _name(key: str, value: str | None) -> str | None:
+    """
+    Read the name of a namespace: it becomes part of a path.
+    """
+    if value is None or NAME.fullmatch(value):
+        return value
+    text = f"{key}: invalid value {value!r}, must be a DNS label such as kube-system"
+    raise ConfigInvalid(text)
 
 
 def _port(key: str, value: str | None, default: int) -> int:

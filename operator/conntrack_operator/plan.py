@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Final
 
 from conntrack_api.codec import to_object
@@ -163,23 +162,6 @@ def release(node: NodeRow, current: ConntrackNodeRow, on_removal: OnRemoval) -> 
     return Revert(spec=_revised(replace(spec, mode=NodeMode.REVERT)))
 
 
-def stamped(
-    spec: NodeSpec, current: ConntrackNodeRow | None, now: datetime
-) -> NodeSpec:
-    """
-    Complete a spec with what is known only when it is written.
-
-    Args:
-        spec: As planned.
-        current: The object that it replaces; ``None`` when there is none.
-        now: The present time, with a time zone.
-    """
-    told = current.spec if current else None
-    if told is not None and told.revision == spec.revision:
-        return spec
-    return replace(spec, revised_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"))
-
-
 def revision(spec: NodeSpec) -> str:
     """
     Hash what the agent acts on: mode, adjust, settings and pressure.
@@ -205,7 +187,10 @@ def _for_node(
     """
     told = current.spec if current else None
     return replace(
-        spec, node_uid=node.uid, revised_at=told.revised_at if told else None
+        spec,
+        node_uid=node.uid,
+        epoch=told.epoch if told else 0,
+        revised_at=told.revised_at if told else None,
     )
 
 

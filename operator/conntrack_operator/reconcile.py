@@ -7,18 +7,17 @@ nothing.
 """
 
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Never, Protocol, TypeVar
 
 from conntrack_operator import policies, writer
-from conntrack_operator.aggregate import Governed
 from conntrack_operator.brake import Brake
-from conntrack_operator.decide import Decision, Decisions, decide
+from conntrack_operator.decide import Decisions, decide
 from conntrack_operator.errors import ClusterError
+from conntrack_operator.governed import by_policy
 from conntrack_operator.pacing import Backoff, Clock, Doorbell, Sleep
-from conntrack_operator.plan import Revert, Tell
 from conntrack_operator.policies import Policies
 from conntrack_operator.rollout import Progress, Wave, wave
 from conntrack_operator.rows import ConntrackNodeRow, NodeRow, PolicyRow
@@ -66,6 +65,7 @@ class Reconciler:
         clock: Clock,
         sleep: Sleep,
         now: Callable[[], datetime],
+        epoch: Callable[[], int | None],
     ) -> None:
         """
         Take the world in; nothing is read or written yet.
@@ -79,6 +79,7 @@ class Reconciler:
             clock: Seconds that never go back, for pauses.
             sleep: Waits.
             now: The time of day with its zone, for statuses.
+            epoch: What to write under; ``None``: somebody else has the lease.
         """
         self._nodes = nodes
         self._conntrack_nodes = conntrack_nodes
@@ -88,7 +89,8 @@ class Reconciler:
         self._now = now
         self._policies = Policies(cluster, clock=clock)
         self._brake = Brake()
-        self._writer = Writer(cluster, clock=clock, sleep=sleep, now=now)
+        self._writer = Writer(cluster, clock=clock, sleep=sleep, now=now, epoch=epoch)
+        self._epoch = epoch
         self.due_at = clock() + PASS_SECONDS
         """When the next pass is due, if nobody rings before."""
         self._in_step = False
@@ -136,9 +138,10 @@ class Reconciler:
 
     async def _look(self) -> Sequence[PolicyRow] | None:
         """
-        Give all policies; ``None`` while anything is unknown.
+        Give all policies; ``None`` while anything is unknown, or the lease not ours.
         """
-        if not (self._nodes.synced and self._conntrack_nodes.synced):
+        known = self._nodes.synced and self._conntrack_nodes.synced
+        if not known or self._epoch() is None:
             return None
         try:
             rows = await self._policies.current()
@@ -189,18 +192,17 @@ class Reconciler:
         Tell people how it stands, policy by policy.
         """
         now = self._now()
-        governed: defaultdict[str, list[Governed]] = defaultdict(list)
-        leaving = {row.uid for row in rows if row.deleting}
-        for decision in decisions.nodes.values():
-            uid = _belongs_to(decision, leaving)
-            if uid is not None:
-                refused = self._writer.refusal(decision)
-                governed[uid].append(_governed(decision, refused))
+        every = decisions.nodes.values()
+        governed = by_policy(every, rows, self._writer.refusal)
         for row in rows:
+            if self._epoch() is None:
+                return
             losses = decisions.matching.losses.get(row.uid, ())
             so_far = turn.progress.get(row.uid, Progress())
             self._come_again(
-                await self._policies.say(row, governed[row.uid], losses, so_far, now)
+                await self._policies.say(
+                    row, governed.get(row.uid, ()), losses, so_far, now
+                )
             )
 
     def _come_again(self, seconds: float | None) -> None:
@@ -211,28 +213,11 @@ class Reconciler:
             self.due_at = min(self.due_at, self._clock() + seconds)
 
 
-def _belongs_to(decision: Decision, leaving: set[str]) -> str | None:
+def highest_epoch(store: Store[ConntrackNodeRow]) -> int | None:
     """
-    Give the UID of the policy whose status counts a node, if any does.
-
-    A policy that is being deleted still counts the nodes that it has to let go.
+    Give the highest epoch that any node was told; ``None`` while that is unknown.
     """
-    if decision.policy is not None:
-        return decision.policy.uid
-    spec = decision.current.spec if decision.current else None
-    former = spec.policy_ref.uid if spec else None
-    return former if former in leaving else None
-
-
-def _governed(decision: Decision, refused: str) -> Governed:
-    """
-    Show a decision to `aggregate`.
-    """
-    plan = decision.plan
-    return Governed(
-        name=decision.node.name,
-        planned=plan.spec if isinstance(plan, Tell | Revert) else None,
-        final=isinstance(plan, Tell) and plan.final,
-        row=decision.current,
-        refused=refused,
-    )
+    if not store.synced:
+        return None
+    specs = (row.spec for row in store.rows.values())
+    return max((spec.epoch for spec in specs if spec), default=0)

@@ -96,6 +96,34 @@ class Loss:
     nodes: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRow:
+    """The lease: who may write, and how often that has changed."""
+
+    holder: str = ""
+    """Empty: nobody."""
+    transitions: int = 0
+    seconds: int = 0
+    renewed: str = ""
+    """RFC 3339 with microseconds, by the holder's clock."""
+    version: str = ""
+    """Resource version; empty: there is no such object yet."""
+
+
+def lease_row(obj: Json) -> LeaseRow:
+    """
+    Read a Lease.
+    """
+    spec = obj.get("spec") or {}
+    return LeaseRow(
+        holder=spec.get("holderIdentity") or "",
+        transitions=spec.get("leaseTransitions") or 0,
+        seconds=spec.get("leaseDurationSeconds") or 0,
+        renewed=spec.get("renewTime") or "",
+        version=_metadata(obj).get("resourceVersion", ""),
+    )
+
+
 def node_row(obj: Json) -> NodeRow:
     """
     Read a Node, or its metadata alone.

@@ -9,9 +9,7 @@ content that the API server called invalid is not sent twice (`refusal`).
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -24,11 +22,13 @@ from conntrack_operator.errors import (
     NotFound,
     Unavailable,
 )
+from conntrack_operator.outcome import Written
 from conntrack_operator.own_writes import OwnWrites
 from conntrack_operator.pacing import Clock, Sleep, TokenBucket
-from conntrack_operator.plan import Delete, Revert, Tell, stamped
+from conntrack_operator.plan import Delete, Revert, Tell
 from conntrack_operator.refusals import Refusals
 from conntrack_operator.rows import ConntrackNodeRow, NodeRow, PolicyRow
+from conntrack_operator.stamps import stamped
 
 logger = logging.getLogger(__name__)
 
@@ -70,24 +70,6 @@ class Cluster(Protocol):
         """
 
 
-@dataclass(slots=True, kw_only=True)
-class Written:
-    """What came of one batch."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    """How many were told, reverted, deleted, refused, put off or failed."""
-    retry_in: float | None = None
-    """Seconds after which it is worth looking again; ``None``: when the bell rings."""
-
-    def again(self, seconds: float) -> None:
-        """
-        Ask for another look, the soonest wish wins.
-        """
-        self.retry_in = (
-            seconds if self.retry_in is None else min(seconds, self.retry_in)
-        )
-
-
 class Writer:
     """Carries decisions out."""
 
@@ -98,10 +80,20 @@ class Writer:
         clock: Clock,
         sleep: Sleep,
         now: Callable[[], datetime],
+        epoch: Callable[[], int | None],
     ) -> None:
         """
-        Take the cluster and the time.
+        Take the cluster, the time, and the leave to write.
+
+        Args:
+            cluster: Answers and obeys.
+            clock: Seconds that never go back, for the pace.
+            sleep: Waits.
+            now: The time of day with its zone, for stamps.
+            epoch: What to write under; ``None``: nothing may be written.
         """
+        self._epoch = epoch
+        self._written_under = epoch()
         self._cluster = cluster
         self._now = now
         self._clock = clock
@@ -114,7 +106,12 @@ class Writer:
     def settle(self, rows: Mapping[str, ConntrackNodeRow]) -> float | None:
         """
         Take note of what the informer shows; see `OwnWrites.settle`.
+
+        Under another epoch what was refused may be accepted.
         """
+        if self._written_under != self._epoch():
+            self._written_under = self._epoch()
+            self._refusals = Refusals()
         return self._own.settle(rows, self._clock())
 
     @property
@@ -174,12 +171,17 @@ class Writer:
         """
         async with self._slots:
             await self._bucket.take()
+            epoch = self._epoch()
+            if epoch is None:
+                written.counts["not_ours"] += 1
+                written.again(REPLAN_SECONDS)
+                return
             try:
                 if decision.removes and not await self._confirmed(decision, fresh):
                     written.counts["not_confirmed"] += 1
                     written.again(REPLAN_SECONDS)
                     return
-                written.counts[await self._carry_out(decision)] += 1
+                written.counts[await self._carry_out(decision, epoch)] += 1
                 self._last_failure = ""
             except (Conflict, NotFound):
                 written.counts["overtaken"] += 1
@@ -207,7 +209,7 @@ class Writer:
         again = decide(policies, {name: node}, {name: current}).nodes.get(name)
         return again is not None and again.plan == decision.plan
 
-    async def _carry_out(self, decision: Decision) -> str:
+    async def _carry_out(self, decision: Decision, epoch: int) -> str:
         """
         Send the one write that a decision asks for; say what it was.
         """
@@ -215,7 +217,7 @@ class Writer:
         match decision.plan:
             case Tell(spec=spec) | Revert(spec=spec):
                 uid = current.uid if current else None
-                spec = stamped(spec, current, self._now())
+                spec = stamped(spec, current, epoch=epoch, now=self._now())
                 row = await self._cluster.apply_conntrack_node(name, spec, uid=uid)
                 self._own.wrote(row, self._clock())
                 return "told" if isinstance(decision.plan, Tell) else "reverting"

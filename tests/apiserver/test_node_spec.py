@@ -53,6 +53,21 @@ def test_the_uid_of_the_node_never_changes(api: Api) -> None:
     assert "never changes: delete the object" in answer.message
 
 
+def test_the_epoch_never_goes_down(api: Api) -> None:
+    """
+    What a newer operator wrote, one that comes back late cannot overwrite.
+    """
+    path, name = "conntracknodes/fenced", "fenced"
+    api.apply(path, node(name, epoch=5), OPERATOR)
+
+    for body in (node(name, epoch=4, mode="Observe"), node(name, mode="Observe")):
+        answer = api.apply(path, body, OPERATOR)
+        assert 422 == answer.code
+        assert "spec.epoch" in answer.message
+    assert 200 == api.apply(path, node(name, epoch=5, mode="Observe"), OPERATOR).code
+    assert 200 == api.apply(path, node(name, epoch=6), OPERATOR).code
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

@@ -40,6 +40,7 @@ def test_options_overrule_the_environment() -> None:
         ("log_level", "loud", "one of debug, info, warning, error"),
         ("liveness_port", "65536", "a whole number from 0 to 65535"),
         ("liveness_port", "-1", "a whole number from 0 to 65535"),
+        ("namespace", "a/b", "a DNS label such as kube-system"),
     ],
 )
 def test_errors_name_key_value_and_what_is_allowed(

@@ -43,6 +43,8 @@ class World:
         self.time = FakeTime()
         self._began = self.time.now
         self.time.now += after
+        self.epoch: int | None = 1
+        self.lease_ends_at: float | None = None
         self.reconciler = Reconciler(
             self.cluster,
             nodes=self.cluster.nodes,
@@ -52,6 +54,7 @@ class World:
             clock=self.time.clock,
             sleep=self.time.sleep,
             now=lambda: NOW + timedelta(seconds=self.time.now - self._began),
+            epoch=self._leave,
         )
 
     async def run(self, passes: int = 3, *, seconds: float = 0) -> list[str]:
@@ -62,6 +65,11 @@ class World:
             self.reconciler.policies_changed()
             await self.reconciler.run_pass()
         return self.cluster.writes[before:]
+
+    def _leave(self) -> int | None:
+        """Give the epoch, while the lease is ours."""
+        ended = self.lease_ends_at is not None and self.time.now > self.lease_ends_at
+        return None if ended else self.epoch
 
     def due_in(self) -> float:
         """Give the seconds until the next pass is due without a ring."""
@@ -514,6 +522,64 @@ async def test_deleted_node_is_left_to_the_garbage_collector(world: World) -> No
     writes = await world.run(seconds=300)
 
     assert [] == [each for each in writes if "n2" in each]
+
+
+# The lease.
+
+
+async def test_nothing_is_written_without_the_lease(world: World) -> None:
+    """An operator that waits for the lease reads, and neither writes nor says."""
+    world.cluster.put_policy(policy(on_removal=OnRemoval.REVERT))
+    world.epoch = None
+    assert [] == await world.run(seconds=60)
+
+    world.epoch = 1
+    assert "apply n1" in await world.run()
+
+
+async def test_lease_that_ends_in_the_middle_of_a_batch(world: World) -> None:
+    """What has not been sent when the lease ends is not sent."""
+    names = [f"n{index:03}" for index in range(100)]
+    world.cluster.put_node(*(node(name) for name in names))
+    world.cluster.put_policy(policy())
+    began = world.time.now
+    world.lease_ends_at = began + 0.5
+
+    writes = await world.run(passes=1)
+
+    assert 50 <= len(writes) <= 80
+    assert "status default" not in writes
+
+
+async def test_new_holder_finds_nothing_to_write(world: World) -> None:
+    """Another epoch is no difference; what is written later carries it."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+    world.epoch = 5
+    assert [] == await world.run(seconds=60)
+
+    world.cluster.put_policy(policy(table=LARGER))
+    await world.run()
+
+    epochs = [
+        row.spec.epoch
+        for row in world.cluster.conntrack_nodes.truth.values()
+        if row.spec
+    ]
+    assert [5, 5, 5] == epochs
+
+
+async def test_holder_of_an_older_lease_is_refused(world: World) -> None:
+    """What a newer operator has written, an older one cannot overwrite."""
+    world.cluster.put_policy(policy())
+    world.epoch = 5
+    await world.settle()
+    world.epoch = 4
+    world.cluster.put_policy(policy(table=LARGER))
+    assert [] == [each for each in await world.run() if "apply" in each]
+
+    world.epoch = 6
+    assert "apply n1" in await world.run()
 
 
 # Writing.

@@ -17,6 +17,7 @@ from conntrack_operator.testing.builders import (
     unreadable,
 )
 from conntrack_operator.testing.fake_cluster import FakeCluster
+from conntrack_operator.testing.fake_lease import FakeLease
 from conntrack_operator.testing.fake_store import FakeStore
 from conntrack_operator.testing.fake_time import FakeTime
 from conntrack_operator.testing.scripted_server import (
@@ -34,6 +35,7 @@ __all__ = [
     "NOW",
     "Answer",
     "FakeCluster",
+    "FakeLease",
     "FakeStore",
     "FakeTime",
     "ScriptedServer",

@@ -72,6 +72,8 @@ class FakeCluster:
             raise Conflict(name)
         if current and current.spec and current.spec.node_uid != spec.node_uid:
             raise Invalid("spec.nodeUID never changes")
+        if current and current.spec and current.spec.epoch > spec.epoch:
+            raise Invalid("spec.epoch never goes down")
         version = self._next()
         if current is None:
             row = replace(

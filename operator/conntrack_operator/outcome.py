@@ -1,0 +1,24 @@
+"""
+Outcome: what came of a batch of writes, and when to look again.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True, kw_only=True)
+class Written:
+    """What came of one batch."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    """How many were told, reverted, deleted, refused, put off or failed."""
+    retry_in: float | None = None
+    """Seconds after which it is worth looking again; ``None``: when the bell rings."""
+
+    def again(self, seconds: float) -> None:
+        """
+        Ask for another look, the soonest wish wins.
+        """
+        self.retry_in = (
+            seconds if self.retry_in is None else min(seconds, self.retry_in)
+        )
