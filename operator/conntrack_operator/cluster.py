@@ -5,6 +5,7 @@ Says which request each verb is; `transport` sends it. Decides nothing.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from conntrack_api import API_VERSION, GROUP, VERSION, node, policy
@@ -14,14 +15,19 @@ from conntrack_api.policy import PolicyStatus
 from conntrack_operator.collection import METADATA, Collection
 from conntrack_operator.config import DEFAULT_NAMESPACE
 from conntrack_operator.errors import KindsMissing, NotFound
+from conntrack_operator.events import Event, event_object
+from conntrack_operator.lease_row import (
+    LEASE_VERSION,
+    LeaseRow,
+    lease_object,
+    lease_row,
+)
 from conntrack_operator.rows import (
     ConntrackNodeRow,
     Json,
-    LeaseRow,
     NodeRow,
     PolicyRow,
     conntrack_node_row,
-    lease_row,
     node_row,
     policy_row,
 )
@@ -35,9 +41,10 @@ POLICIES: Final = f"{GROUP_PATH}/{policy.PLURAL}"
 CONNTRACK_NODES: Final = f"{GROUP_PATH}/{node.PLURAL}"
 NODES: Final = "/api/v1/nodes"
 
+EVENTS: Final = "/api/v1/namespaces/default/events"
+
 LEASE: Final = "conntrack-operator"
 """Name of the lease."""
-LEASE_VERSION: Final = "coordination.k8s.io/v1"
 LEASES: Final = f"/apis/{LEASE_VERSION}/namespaces/{{namespace}}/leases"
 
 _APPLY: Final = "application/apply-patch+yaml"
@@ -186,6 +193,13 @@ class ApiCluster:
         )
         await self._transport.call(request)
 
+    async def post_event(self, event: Event, now: datetime) -> None:
+        """
+        Tell people that something happened to one of our objects.
+        """
+        body = event_object(event, now)
+        await self._transport.call(Request(method="POST", path=EVENTS, body=body))
+
     async def lease(self) -> LeaseRow | None:
         """
         Read the lease; ``None`` when there is none yet.
@@ -204,19 +218,11 @@ class ApiCluster:
             Conflict: Somebody has created or changed it meanwhile.
             NotFound: It is gone, or its namespace is.
         """
-        meta = {"name": LEASE, "namespace": self._namespace}
-        spec: dict[str, Any] = {
-            "holderIdentity": row.holder,
-            "leaseTransitions": row.transitions,
-            "leaseDurationSeconds": row.seconds,
-            "renewTime": row.renewed,
-        }
         method, path = "POST", self._leases
         if row.version:
-            meta["resourceVersion"] = row.version
             method, path = "PUT", f"{self._leases}/{LEASE}"
-        body = {"apiVersion": LEASE_VERSION, "kind": "Lease", "metadata": meta}
-        request = Request(method=method, path=path, body={**body, "spec": spec})
+        body = lease_object(row, LEASE, self._namespace)
+        request = Request(method=method, path=path, body=body)
         return lease_row(await self._transport.call(request))
 
     async def _apply(

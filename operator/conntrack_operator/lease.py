@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Final, Never, Protocol
 
 from conntrack_operator.errors import ClusterError, Conflict
+from conntrack_operator.lease_row import LeaseRow
 from conntrack_operator.pacing import Clock, Sleep
-from conntrack_operator.rows import LeaseRow
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,9 @@ from conntrack_api.conditions import Condition
 from conntrack_api.policy import OnRemoval, PolicyStatus
 from conntrack_operator.aggregate import Governed, aggregate
 from conntrack_operator.errors import ClusterError, Conflict, NotFound
+from conntrack_operator.events import of_policy
 from conntrack_operator.pacing import Clock
+from conntrack_operator.recorder import Recorder
 from conntrack_operator.rollout import Progress
 from conntrack_operator.rows import FINALIZER, ConntrackNodeRow, Loss, PolicyRow
 
@@ -52,10 +54,11 @@ class Cluster(Protocol):
 class Policies:
     """Keeps the list, the finalizers and the statuses."""
 
-    def __init__(self, cluster: Cluster, *, clock: Clock) -> None:
+    def __init__(self, cluster: Cluster, recorder: Recorder, *, clock: Clock) -> None:
         """
         Start with nothing read.
         """
+        self._recorder = recorder
         self._cluster = cluster
         self._clock = clock
         self._rows: tuple[PolicyRow, ...] = ()
@@ -145,6 +148,7 @@ class Policies:
             await self._cluster.apply_policy_status(row, status)
         except ClusterError as error:
             return self._failed(error)
+        await self._recorder.post(of_policy(row, previous, status), now)
         self._said[row.uid] = status
         self._said_at[row.uid] = self._clock()
         return None

@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Never, Protocol, TypeVar
 
-from conntrack_operator import policies, writer
+from conntrack_operator import policies, recorder, writer
 from conntrack_operator.brake import Brake
 from conntrack_operator.decide import Decisions, decide
 from conntrack_operator.errors import ClusterError
 from conntrack_operator.governed import by_policy
 from conntrack_operator.pacing import Backoff, Clock, Doorbell, Sleep
 from conntrack_operator.policies import Policies
+from conntrack_operator.recorder import Recorder
 from conntrack_operator.rollout import Progress, Wave, wave
 from conntrack_operator.rows import ConntrackNodeRow, NodeRow, PolicyRow
 from conntrack_operator.writer import Writer
@@ -47,7 +48,7 @@ class Store(Protocol[Row_co]):
         """
 
 
-class Cluster(policies.Cluster, writer.Cluster, Protocol):
+class Cluster(policies.Cluster, writer.Cluster, recorder.Cluster, Protocol):
     """What a pass asks of the cluster."""
 
 
@@ -87,7 +88,8 @@ class Reconciler:
         self._backoff = backoff
         self._clock = clock
         self._now = now
-        self._policies = Policies(cluster, clock=clock)
+        self._recorder = Recorder(cluster, clock=clock)
+        self._policies = Policies(cluster, self._recorder, clock=clock)
         self._brake = Brake()
         self._writer = Writer(cluster, clock=clock, sleep=sleep, now=now, epoch=epoch)
         self._epoch = epoch
@@ -127,6 +129,7 @@ class Reconciler:
             turn = self._turn(decisions)
             counts = await self._write(rows, decisions, turn)
             await self._report(rows, decisions, turn)
+            await self._recorder.nodes(self._conntrack_nodes.rows, self._now())
             if counts:
                 facts = {**counts, "seconds": round(self._clock() - began, 3)}
                 logger.info("nodes changed", extra=facts)

@@ -59,6 +59,7 @@ class ConntrackNodeRow:
     facts: NodeFacts | None = None
     ready: Condition | None = None
     pressure: Condition | None = None
+    drifted: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,39 +97,11 @@ class Loss:
     nodes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseRow:
-    """The lease: who may write, and how often that has changed."""
-
-    holder: str = ""
-    """Empty: nobody."""
-    transitions: int = 0
-    seconds: int = 0
-    renewed: str = ""
-    """RFC 3339 with microseconds, by the holder's clock."""
-    version: str = ""
-    """Resource version; empty: there is no such object yet."""
-
-
-def lease_row(obj: Json) -> LeaseRow:
-    """
-    Read a Lease.
-    """
-    spec = obj.get("spec") or {}
-    return LeaseRow(
-        holder=spec.get("holderIdentity") or "",
-        transitions=spec.get("leaseTransitions") or 0,
-        seconds=spec.get("leaseDurationSeconds") or 0,
-        renewed=spec.get("renewTime") or "",
-        version=_metadata(obj).get("resourceVersion", ""),
-    )
-
-
 def node_row(obj: Json) -> NodeRow:
     """
     Read a Node, or its metadata alone.
     """
-    meta = _metadata(obj)
+    meta = metadata(obj)
     labels = meta.get("labels") or {}
     return NodeRow(name=meta["name"], uid=meta["uid"], labels=labels)
 
@@ -137,7 +110,7 @@ def conntrack_node_row(obj: Json) -> ConntrackNodeRow:
     """
     Read a ConntrackNode; an unreadable spec becomes ``None``.
     """
-    meta = _metadata(obj)
+    meta = metadata(obj)
     created = meta.get("creationTimestamp") or ""
     try:
         node = node_from_object(obj)
@@ -165,6 +138,7 @@ def conntrack_node_row(obj: Json) -> ConntrackNodeRow:
         facts=node.status.facts,
         ready=find(node.status.conditions, NodeCondition.READY),
         pressure=find(node.status.conditions, NodeCondition.PRESSURE),
+        drifted=find(node.status.conditions, NodeCondition.DRIFTED),
     )
 
 
@@ -172,7 +146,7 @@ def policy_row(obj: Json) -> PolicyRow:
     """
     Read a ConntrackPolicy; of an unreadable one keep the name and the reason.
     """
-    meta = _metadata(obj)
+    meta = metadata(obj)
     policy: ConntrackPolicy | None = None
     problem = ""
     try:
@@ -218,7 +192,7 @@ def _shared(settings: tuple[tuple[str, int], ...]) -> Mapping[str, int]:
     return dict(settings)
 
 
-def _metadata(obj: Json) -> Json:
+def metadata(obj: Json) -> Json:
     """
     Give an object's metadata.
 

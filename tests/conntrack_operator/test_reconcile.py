@@ -274,6 +274,31 @@ async def test_halted_rollout_says_so_and_goes_on_when_edited(world: World) -> N
     assert "RollingOut" == world.said("Reconciling")
 
 
+async def test_events_of_a_rollout(world: World) -> None:
+    """Start, halt and end are told once each, and not again after a restart."""
+    world.cluster.put_policy(policy(rollout=STAGED))
+    await world.run()
+    assert [("RolloutStarted", "default")] == world.cluster.events
+
+    world.cluster.put_policy(policy())
+    await world.settle()
+    world.cluster.put_policy(policy(rollout=STAGED, table=LARGER))
+    await world.run()
+    world.cluster.report("n1", ready=False, reason="NotEnoughMemory")
+    await world.run(seconds=60)
+    assert [
+        ("RolloutStarted", "default"),
+        ("RolloutCompleted", "default"),
+        ("RolloutStarted", "default"),
+        ("RolloutHalted", "default"),
+        ("ApplyFailed", "n1"),
+    ] == world.cluster.events[1:]
+
+    told = len(world.cluster.events)
+    await World(world.cluster, after=600).run(passes=5)
+    assert told == len(world.cluster.events)
+
+
 async def test_paused_rollout_says_so(world: World) -> None:
     """With maxUnavailable 0 an edit is seen and nothing is told."""
     world.cluster.put_policy(policy())

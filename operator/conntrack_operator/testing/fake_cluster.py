@@ -7,10 +7,12 @@ Its other verbs are the hands of everybody else: persons, kubelets, agents.
 """
 
 from dataclasses import replace
+from datetime import datetime
 
 from conntrack_api.node import NodeSpec
 from conntrack_api.policy import ConntrackPolicy, PolicyStatus
 from conntrack_operator.errors import ClusterError, Conflict, Invalid, NotFound
+from conntrack_operator.events import Event
 from conntrack_operator.rows import ConntrackNodeRow, NodeRow, PolicyRow
 from conntrack_operator.testing.builders import (
     NOW,
@@ -40,6 +42,8 @@ class FakeCluster:
         """Errors to answer next, by verb."""
         self.lists: list[tuple[PolicyRow, ...]] = []
         """Lists of policies to answer next instead of the truth."""
+        self.events: list[tuple[str, str]] = []
+        """Reason and object of every event."""
         self._version = 0
 
     # The operator's verbs.
@@ -118,6 +122,14 @@ class FakeCluster:
         self.truth[row.name] = replace(
             current, status=status, resource_version=self._next()
         )
+
+    async def post_event(self, event: Event, now: datetime) -> None:
+        """
+        Keep what people are told.
+        """
+        self._fail("event")
+        self.events.append((event.reason.value, event.name))
+        assert now.tzinfo is not None  # noqa: S101 - a time without a zone is a bug
 
     async def set_finalizers(self, row: PolicyRow, finalizers: tuple[str, ...]) -> None:
         """

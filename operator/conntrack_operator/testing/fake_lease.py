@@ -5,7 +5,7 @@ A lease in memory, with the API server's rule: only the version that was read.
 from dataclasses import replace
 
 from conntrack_operator.errors import ClusterError, Conflict
-from conntrack_operator.rows import LeaseRow
+from conntrack_operator.lease_row import LeaseRow
 
 
 class FakeLease:

@@ -1,0 +1,82 @@
+"""
+Recorder: post events, each once, and never so many that they become the problem.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Final, Protocol
+
+from conntrack_operator.errors import ClusterError
+from conntrack_operator.events import Event, of_node
+from conntrack_operator.pacing import Clock
+from conntrack_operator.rows import ConntrackNodeRow
+
+logger = logging.getLogger(__name__)
+
+EVENTS_PER_PASS: Final = 20
+"""More at once is one incident of the fleet, and the policy's status tells it."""
+
+AGAIN_SECONDS: Final = 3600.0
+"""A node that flaps tells the same story once an hour."""
+
+
+class Cluster(Protocol):
+    """What the recorder asks of the cluster."""
+
+    async def post_event(self, event: Event, now: datetime) -> None:
+        """
+        Tell people that something happened.
+        """
+
+
+class Recorder:
+    """Remembers what the nodes said last, and what was posted when."""
+
+    def __init__(self, cluster: Cluster, *, clock: Clock) -> None:
+        """
+        Start knowing no node: the first sight of one is no change.
+        """
+        self._cluster = cluster
+        self._clock = clock
+        self._seen: dict[str, ConntrackNodeRow] = {}
+        self._posted: dict[tuple[str, str], float] = {}
+        self._last_failure = ""
+
+    async def nodes(self, rows: Mapping[str, ConntrackNodeRow], now: datetime) -> None:
+        """
+        Post what changed since the last time.
+
+        Args:
+            rows: All ConntrackNodes, by name.
+            now: The time of day.
+        """
+        news: list[Event] = []
+        for name, row in rows.items():
+            before = self._seen.get(name)
+            if before is not None and before is not row and before.uid == row.uid:
+                news += of_node(before, row)
+        self._seen = dict(rows)
+        clock = self._clock()
+        self._posted = {
+            key: at for key, at in self._posted.items() if clock - at < AGAIN_SECONDS
+        }
+        fresh = [each for each in news if (each.uid, each.reason) not in self._posted]
+        self._posted |= {(each.uid, each.reason): clock for each in fresh}
+        await self.post(fresh, now)
+
+    async def post(self, events: Iterable[Event], now: datetime) -> None:
+        """
+        Post events; one that cannot be posted is not tried again.
+        """
+        every = list(events)
+        for event in every[:EVENTS_PER_PASS]:
+            try:
+                await self._cluster.post_event(event, now)
+            except ClusterError as error:
+                if str(error) != self._last_failure:
+                    self._last_failure = str(error)
+                    logger.warning("cannot post an event: %s", error)
+        if len(every) > EVENTS_PER_PASS:
+            left_out = len(every) - EVENTS_PER_PASS
+            logger.warning("too many events at once", extra={"left_out": left_out})
