@@ -13,6 +13,7 @@ from typing import Annotated, Final
 from conntrack_api.bounds import Items, Range, Text
 from conntrack_api.conditions import Condition
 from conntrack_api.policy import Adjust, Pressure
+from conntrack_api.sizing import Sized
 
 KIND: Final = "ConntrackNode"
 PLURAL: Final = "conntracknodes"
@@ -68,6 +69,8 @@ class NodeSpec:
     pressure: Pressure = field(default_factory=Pressure)
     epoch: Annotated[int, Range(0, MAX_EPOCH)] = 0
     """Of the operator that wrote this; a lower one is never obeyed."""
+    sizing: Sized | None = None
+    """Why the limit is what it is; for people, no agent reads it."""
     soak_seconds: Annotated[int, Range(0, 3600)] = 60
     """How long the node must be well before a change counts as done."""
     revised_at: str | None = None

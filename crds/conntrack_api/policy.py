@@ -21,6 +21,7 @@ from conntrack_api.settings import (
     MIN_BUCKETS,
     MIN_ENTRIES,
 )
+from conntrack_api.sizing import Sizing, problems
 
 KIND: Final = "ConntrackPolicy"
 PLURAL: Final = "conntrackpolicies"
@@ -86,7 +87,9 @@ class LabelSelector:
 class TableSize:
     """The size of the table, and how it may move."""
 
-    max_entries: Annotated[int, Range(MIN_ENTRIES, MAX_ENTRIES)]
+    max_entries: Annotated[int, Range(MIN_ENTRIES, MAX_ENTRIES)] | None = None
+    sizing: Sizing | None = None
+    """Instead of `max_entries`: a size for each node."""
     entries_per_bucket: Annotated[int, Range(1, MAX_ENTRIES_PER_BUCKET)] | None = None
     buckets: Annotated[int, Range(MIN_BUCKETS, MAX_BUCKETS)] | None = None
     adjust: Adjust = Adjust.EXACT
@@ -133,6 +136,8 @@ class PolicySpec:
                     )
                 )
         table = self.table
+        if table:
+            found += problems(table.max_entries, table.buckets, table.sizing)
         if table and table.buckets is not None:
             if table.entries_per_bucket is not None:
                 found.append(
@@ -142,7 +147,8 @@ class PolicySpec:
                         allowed="left out when `buckets` is given",
                     )
                 )
-            if table.max_entries > MAX_ENTRIES_PER_BUCKET * table.buckets:
+            most = MAX_ENTRIES_PER_BUCKET * table.buckets
+            if table.max_entries is not None and table.max_entries > most:
                 found.append(
                     Problem(
                         field="spec.table.maxEntries",

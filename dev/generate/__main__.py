@@ -16,6 +16,7 @@ from generate.chart_crds import chart_crd
 from generate.chart_page import chart_page
 from generate.chart_schema import chart_schema
 from generate.settings_page import settings_page
+from generate.sizing_page import sizing_page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +44,7 @@ def pages() -> dict[Path, str]:
         CHART / "README.md": chart_page(values, chart),
         CHART / "values.schema.json": chart_schema(values),
         ROOT / "docs" / "settings.md": settings_page(),
+        ROOT / "docs" / "sizing.md": sizing_page(),
         ROOT / "docs" / "api.md": api_page(crds),
     }
 

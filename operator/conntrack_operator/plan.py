@@ -8,29 +8,21 @@ Whether and when it is written is decided above.
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from conntrack_api.codec import to_object
 from conntrack_api.conditions import ConditionStatus, NodeReason
 from conntrack_api.node import NodeMode, NodeSpec, PolicyRef
 from conntrack_api.policy import (
-    DEFAULT_ENTRIES_PER_BUCKET,
     Adjust,
     ConntrackPolicy,
     Mode,
     OnRemoval,
     TableSize,
 )
-from conntrack_api.settings import (
-    MAX_BUCKETS,
-    MIN_BUCKETS,
-    NF_CONNTRACK_BUCKETS,
-    NF_CONNTRACK_MAX,
-    rounded_buckets,
-)
 from conntrack_operator.rows import ConntrackNodeRow, NodeRow
+from conntrack_operator.table import OwnSize, fixed, own
 
 _REVISION_LENGTH: Final = 16
 """Hexadecimal digits: 64 bits, so that two contents never meet in one fleet."""
@@ -44,7 +36,13 @@ class Wish:
     """Told to a node that has not yet reported anything about itself."""
 
     numbers: NodeSpec
-    """Told from then on."""
+    """Told from then on; with sizing, without the table's size."""
+
+    table: TableSize | None = None
+    """Where each node has a size of its own: how it is computed."""
+
+    sized: dict[OwnSize, NodeSpec] = field(default_factory=dict)
+    """What was computed already: many nodes are of few kinds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +86,10 @@ def wish(policy: ConntrackPolicy) -> Wish:
     would change; the mode says that nothing may be written.
     """
     spec = policy.spec
-    size = _size(spec.table) if spec.table else {}
+    table = spec.table
+    own = table if table and table.sizing else None
+    given = table.max_entries if table else None
+    size = fixed(given, table) if table and given is not None else {}
     numbers = NodeSpec(
         policy_ref=PolicyRef(
             name=policy.name, uid=policy.uid, generation=policy.generation
@@ -102,7 +103,7 @@ def wish(policy: ConntrackPolicy) -> Wish:
         soak_seconds=spec.rollout.soak_seconds,
     )
     facts_first = replace(numbers, mode=NodeMode.OBSERVE, settings={})
-    return Wish(facts_first=_revised(facts_first), numbers=_revised(numbers))
+    return Wish(facts_first=_revised(facts_first), numbers=_revised(numbers), table=own)
 
 
 def plan(asked: Wish, node: NodeRow, current: ConntrackNodeRow | None) -> Plan:
@@ -123,7 +124,7 @@ def plan(asked: Wish, node: NodeRow, current: ConntrackNodeRow | None) -> Plan:
             return Wait()
         if current.spec.node_uid != node.uid:
             return Delete(stale=True)
-    numbers = _for_node(asked.numbers, node, current)
+    numbers = _for_node(_own_size(asked, current), node, current)
     # A node that was given numbers once keeps getting them: facts that are missing
     # later are an unreadable report, and absence is never a command.
     known = current is not None and (
@@ -201,17 +202,18 @@ def _revised(spec: NodeSpec) -> NodeSpec:
     return replace(spec, revision=revision(spec))
 
 
-def _size(table: TableSize) -> Mapping[str, int]:
+def _own_size(asked: Wish, current: ConntrackNodeRow | None) -> NodeSpec:
     """
-    Compute the table's limit and its buckets, as a kernel would round them.
+    Complete the numbers with the size of one node's table.
     """
-    ratio = table.entries_per_bucket or DEFAULT_ENTRIES_PER_BUCKET
-    wanted = table.buckets or -(-table.max_entries // ratio)
-    buckets = max(MIN_BUCKETS, min(MAX_BUCKETS, rounded_buckets(wanted)))
-    return {
-        NF_CONNTRACK_MAX.name: table.max_entries,
-        NF_CONNTRACK_BUCKETS.name: buckets,
-    }
+    if asked.table is None or current is None:
+        return asked.numbers
+    found = own(asked.table, current)
+    if found not in asked.sized:
+        settings = {**dict(found.settings), **asked.numbers.settings}
+        numbers = replace(asked.numbers, settings=settings, sizing=found.sized)
+        asked.sized[found] = _revised(numbers)
+    return asked.sized[found]
 
 
 def _reverted(current: ConntrackNodeRow, spec: NodeSpec) -> bool:

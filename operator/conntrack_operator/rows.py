@@ -56,6 +56,8 @@ class ConntrackNodeRow:
     applied_revision: str | None = None
     heartbeat: str | None = None
     table: TableStatus | None = None
+    peak_entries: int = 0
+    """The highest fill that the agent has seen; 0 while it does not say."""
     facts: NodeFacts | None = None
     ready: Condition | None = None
     pressure: Condition | None = None
@@ -135,6 +137,7 @@ def conntrack_node_row(obj: Json) -> ConntrackNodeRow:
         applied_revision=node.status.applied_revision,
         heartbeat=node.status.heartbeat,
         table=node.status.table,
+        peak_entries=_peak_entries(obj),
         facts=node.status.facts,
         ready=find(node.status.conditions, NodeCondition.READY),
         pressure=find(node.status.conditions, NodeCondition.PRESSURE),
@@ -175,6 +178,15 @@ def is_older(version: str, than: str) -> bool:
         with etcd behind the API server they always were.
     """
     return version.isdecimal() and than.isdecimal() and int(version) < int(than)
+
+
+def _peak_entries(obj: Json) -> int:
+    """
+    Read the highest fill; an agent that does not tell it has seen none.
+    """
+    table = (obj.get("status") or {}).get("table") or {}
+    peak = table.get("peakEntries")
+    return peak if isinstance(peak, int) and peak > 0 else 0
 
 
 def _slim(spec: NodeSpec) -> NodeSpec:

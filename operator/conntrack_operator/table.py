@@ -1,0 +1,69 @@
+"""
+Table: limit and buckets of one node, as a policy gives or computes them.
+
+Computes only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from conntrack_api.policy import DEFAULT_ENTRIES_PER_BUCKET, TableSize
+from conntrack_api.settings import (
+    MAX_BUCKETS,
+    MIN_BUCKETS,
+    NF_CONNTRACK_BUCKETS,
+    NF_CONNTRACK_MAX,
+    rounded_buckets,
+)
+from conntrack_api.sizing import Sized
+from conntrack_operator.rows import ConntrackNodeRow
+from conntrack_operator.sizing import Machine, price, size
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSize:
+    """What one node is told, and why."""
+
+    settings: tuple[tuple[str, int], ...]
+    sized: Sized | None
+
+
+def fixed(entries: int, table: TableSize) -> Mapping[str, int]:
+    """
+    Give the limit, and the buckets as a kernel would round them.
+    """
+    ratio = table.entries_per_bucket or DEFAULT_ENTRIES_PER_BUCKET
+    wanted = table.buckets or -(-entries // ratio)
+    buckets = max(MIN_BUCKETS, min(MAX_BUCKETS, rounded_buckets(wanted)))
+    return {NF_CONNTRACK_MAX.name: entries, NF_CONNTRACK_BUCKETS.name: buckets}
+
+
+def own(table: TableSize, current: ConntrackNodeRow) -> OwnSize:
+    """
+    Compute the size of one node's table.
+
+    Args:
+        table: What the policy says; has ``sizing``.
+        current: What the node was told and what it has reported.
+
+    Returns:
+        Its size. A node whose facts are missing keeps the size that it was told:
+        absence is never a command.
+    """
+    told = current.spec.settings if current.spec else {}
+    if table.sizing is None or current.facts is None:
+        names = (NF_CONNTRACK_MAX.name, NF_CONNTRACK_BUCKETS.name)
+        kept = tuple((name, told[name]) for name in names if name in told)
+        return OwnSize(kept, current.spec.sizing if current.spec else None)
+    machine = Machine(
+        cores=current.facts.cores,
+        memory_bytes=current.facts.memory_bytes,
+        entries=current.table.entries if current.table else 0,
+        peak=current.peak_entries,
+        told=told.get(NF_CONNTRACK_MAX.name, 0),
+    )
+    ratio = table.entries_per_bucket or DEFAULT_ENTRIES_PER_BUCKET
+    found = size(table.sizing, ratio, machine)
+    both = fixed(found.entries, table)
+    bytes_ = price(found.entries, both[NF_CONNTRACK_BUCKETS.name])
+    return OwnSize(tuple(both.items()), Sized(term=found.term, price_bytes=bytes_))
