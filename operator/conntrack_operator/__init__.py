@@ -3,20 +3,24 @@ The cluster side: decide what every node should have, and tell people how it sta
 
 One pass follows the picture from left to right and back::
 
-    policies ─► match ─► plan ─► writer ─► ConntrackNodes
-    policy status ◄──────── aggregate ◄─── ConntrackNodes
+    policies ─► match ─► plan ─► rollout ─► writer ─► ConntrackNodes
+    policy status ◄────────────── aggregate ◄──────── ConntrackNodes
 
 The floors, from the ground up; a module imports from lower floors only::
 
     __main__                            start and stop
-    handlers  reconcile                 the order of work
-    policies  writer  brake             how fast, and how carefully
-    decide                              match and plan, for all nodes
-    match  plan  aggregate              decisions: pure functions
-    cluster  informer                   the edge: the API server
-    verdict  collection  own_writes     what these are made of
-    transport                           HTTP
-    rows  access  logs                  words, credentials, log lines
+    handlers  metrics  reconcile        the order of work
+    policies  writer  brake  lease      how fast, how carefully, and whether at all
+    cluster  informer  recorder         the edge: the API server
+    aggregate  verdict  events          decisions on what the nodes answered
+    rollout  decide                     whose turn it is; match and plan for all nodes
+    match  plan  standing  sizing       decisions: pure functions
+    transport  rows  access  logs       HTTP, words, credentials, log lines
     pacing  config                      small tools
     errors
 """
+
+from typing import Final
+
+VERSION: Final = "0.1.0"
+"""That of the distribution."""

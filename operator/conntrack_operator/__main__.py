@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import kopf
 
-from conntrack_operator import access, config, handlers, logs
+from conntrack_operator import access, config, handlers, logs, metrics
 from conntrack_operator.access import Credentials
 from conntrack_operator.cluster import ApiCluster
 from conntrack_operator.config import DEFAULT_NAMESPACE, Config
@@ -98,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--context", metavar="NAME", help="context of the kubeconfig file")
     add("--log-format", metavar="FORMAT", help="json or text; default: json")
     add("--log-level", metavar="LEVEL", help="debug, info, warning or error")
+    add("--metrics-port", metavar="PORT", help="of /metrics and /readyz; default: none")
     add("--namespace", metavar="NAME", help="of the lease; default: the pod's own")
     add("--liveness-port", metavar="PORT", help="of /healthz; 0: none; default: 8080")
     return parser
@@ -211,6 +212,9 @@ def _parts(
         liveness_endpoint=f"http://0.0.0.0:{port}/healthz" if port else None,
     )
     loops = nodes.run(), conntrack_nodes.run(), lease.run(), reconciler.run()
+    if chosen.metrics_port:
+        served = metrics.serve(chosen.metrics_port, reconciler.current_figures)
+        return lease, (*loops, served, shell)
     return lease, (*loops, shell)
 
 

@@ -14,6 +14,8 @@ variable                              option          meaning, default
                                                       ``warning`` or ``error``
 ``CONNTRACK_OPERATOR_LIVENESS_PORT``  --liveness-port port of ``/healthz``; 0: none;
                                                       default: 8080
+``CONNTRACK_OPERATOR_METRICS_PORT``   --metrics-port  port of ``/metrics`` and
+                                                      ``/readyz``; default: 0, none
 ``CONNTRACK_OPERATOR_NAMESPACE``      --namespace     where the lease is; default: the
                                                       pod's, else conntrack-system
 ====================================  ==============  =================================
@@ -65,6 +67,8 @@ class Config:
     log_level: LogLevel = LogLevel.INFO
     liveness_port: int = 8080
     """0: no probe is served."""
+    metrics_port: int = 0
+    """0: neither metrics nor readiness are served."""
     namespace: str | None = None
     """``None``: that of our pod, else `DEFAULT_NAMESPACE`."""
 
@@ -99,6 +103,7 @@ def read(options: Mapping[str, str | None], environ: Mapping[str, str]) -> Confi
         context=find("context")[1],
         log_format=_choice(*find("log_format"), default.log_format),
         log_level=_choice(*find("log_level"), default.log_level),
+        metrics_port=_port(*find("metrics_port"), default.metrics_port),
         namespace=_name(*find("namespace")),
         liveness_port=_port(*find("liveness_port"), default.liveness_port),
     )

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from conntrack_api.conditions import Condition
-from conntrack_api.policy import OnRemoval, PolicyStatus
+from conntrack_api.policy import NodeCounts, OnRemoval, PolicyStatus
 from conntrack_operator.aggregate import Governed, aggregate
 from conntrack_operator.errors import ClusterError, Conflict, NotFound
 from conntrack_operator.events import of_policy
@@ -90,6 +90,13 @@ class Policies:
                 raise
             self._said.clear()
         return self._rows
+
+    def counts(self, rows: Sequence[PolicyRow]) -> dict[str, NodeCounts]:
+        """
+        Give what each policy's status says about its nodes, by name.
+        """
+        said = ((row.name, self._said.get(row.uid, row.status).nodes) for row in rows)
+        return {name: nodes for name, nodes in said if nodes is not None}
 
     async def hold(
         self, rows: Sequence[PolicyRow], objects: Mapping[str, ConntrackNodeRow]

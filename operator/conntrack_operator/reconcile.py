@@ -16,6 +16,7 @@ from conntrack_operator import policies, recorder, writer
 from conntrack_operator.brake import Brake
 from conntrack_operator.decide import Decisions, decide
 from conntrack_operator.errors import ClusterError
+from conntrack_operator.figures import Figures
 from conntrack_operator.governed import by_policy
 from conntrack_operator.pacing import Backoff, Clock, Doorbell, Sleep
 from conntrack_operator.policies import Policies
@@ -96,6 +97,8 @@ class Reconciler:
         self.due_at = clock() + PASS_SECONDS
         """When the next pass is due, if nobody rings before."""
         self._in_step = False
+        self.figures = Figures()
+        """What is counted; always present."""
         self.last_progress = clock()
         """When the last pass ended."""
 
@@ -130,6 +133,8 @@ class Reconciler:
             counts = await self._write(rows, decisions, turn)
             await self._report(rows, decisions, turn)
             await self._recorder.nodes(self._conntrack_nodes.rows, self._now())
+            self.figures.writes += counts
+            self.figures.policies = self._policies.counts(rows)
             if counts:
                 facts = {**counts, "seconds": round(self._clock() - began, 3)}
                 logger.info("nodes changed", extra=facts)
@@ -137,7 +142,18 @@ class Reconciler:
                 self._in_step = True
                 known = {"policies": len(rows), "nodes": len(self._nodes.rows)}
                 logger.info("in step", extra=known)
+        self.figures.passes += 1
+        self.figures.pass_seconds += self._clock() - began
         self.last_progress = self._clock()
+
+    def current_figures(self) -> Figures:
+        """
+        Give the figures as they are now.
+        """
+        self.figures.epoch = self._epoch()
+        known = self._nodes.synced and self._conntrack_nodes.synced
+        self.figures.synced = known
+        return self.figures
 
     async def _look(self) -> Sequence[PolicyRow] | None:
         """

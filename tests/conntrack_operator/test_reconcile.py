@@ -549,6 +549,19 @@ async def test_deleted_node_is_left_to_the_garbage_collector(world: World) -> No
     assert [] == [each for each in writes if "n2" in each]
 
 
+async def test_figures(world: World) -> None:
+    """Passes, writes and the nodes of each policy are counted."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+
+    figures = world.reconciler.current_figures()
+
+    assert 6 == figures.writes["told"]
+    assert (1, True) == (figures.epoch, figures.synced)
+    assert 3 == figures.policies["default"].updated
+    assert figures.passes > 3
+
+
 # The lease.
 
 
