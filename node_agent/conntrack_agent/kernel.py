@@ -9,7 +9,6 @@ code runs on the real kernel, on a mount of it elsewhere, and on a captured tree
 import errno
 import os
 from collections.abc import Mapping
-from io import FileIO
 from pathlib import Path
 
 from conntrack_agent.errors import (
@@ -18,6 +17,7 @@ from conntrack_agent.errors import (
     SettingReadOnly,
     SettingRejected,
 )
+from conntrack_agent.kept import KeptFiles
 
 _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR})
 _READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EOPNOTSUPP})
@@ -39,7 +39,8 @@ class LinuxKernel:
                 Folders that are mounted elsewhere, such as ``proc/sys/net``, since a
                 container's own are read-only. The longest match counts.
         """
-        # Plain strings: an observation opens some forty files, and paths cost as much.
+        # Plain strings: an observation reads some forty files, and paths cost as much.
+        self._kept = KeptFiles()
         self._root = str(root).rstrip("/")
         self._mounts = {
             f"{prefix}/": f"{folder}/"
@@ -62,8 +63,7 @@ class LinuxKernel:
             KernelError: It is there and cannot be read.
         """
         try:
-            with FileIO(self._path(file)) as stream:
-                return stream.readall().decode("ascii", "replace")
+            return self._kept.read(self._path(file)).decode("ascii", "replace")
         except OSError as error:
             if error.errno in _MISSING:
                 return None
