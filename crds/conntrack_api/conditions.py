@@ -79,6 +79,7 @@ class NodeReason(StrEnum):
     BELOW_THRESHOLD = "BelowThreshold"
     NEAR_LIMIT = "NearLimit"
     TABLE_FULL = "TableFull"
+    DROPPING_PACKETS = "DroppingPackets"
     UNLIMITED = "Unlimited"
     NO_DRIFT = "NoDrift"
     EXTERNAL_WRITER = "ExternalWriter"

@@ -44,6 +44,15 @@ class BucketsPath(StrEnum):
     NONE = "None"
 
 
+class CounterSource(StrEnum):
+    """Where the drop counters come from; found by trying."""
+
+    NETLINK = "Netlink"
+    PROC_STAT = "ProcStat"
+    NONE = "None"
+    """This kernel, or our rights, give none: only the fill tells."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRef:
     """The policy that governs this node."""
@@ -87,6 +96,24 @@ class TableStatus:
     buckets: int
     used_percent: int
     """Entries of limit, rounded down; 0 without a limit."""
+    peak_entries: int = 0
+    """Most entries since the report before, looked at every second."""
+    peak_percent: int = 0
+    """The same of the limit, rounded down; 0 without a limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drops:
+    """Packets since the agent's first sight of this boot."""
+
+    table: int
+    """Dropped since the table was full: all drops but clashes."""
+    early: int
+    """Entries thrown out to make room."""
+    insert_failed: int
+    """Entries that could not be added: a clash, or a chain that was too long."""
+    chain_too_long: int
+    """Dropped without any message, since a bucket's chain was too long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +126,7 @@ class NodeFacts:
     buckets_path: BucketsPath
     agent: Annotated[str, Text(32)]
     """Version of the agent that reports."""
+    counters: CounterSource = CounterSource.NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +148,8 @@ class NodeStatus:
     heartbeat: str | None = None
     """When this was written, RFC 3339."""
     table: TableStatus | None = None
+    drops: Drops | None = None
+    """``None``: there are no counters, see `NodeFacts.counters`."""
     facts: NodeFacts | None = None
     baseline: Mapping[str, int] = field(default_factory=dict)
     """Kernel name to the value found before our first write of it."""

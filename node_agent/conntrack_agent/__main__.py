@@ -15,6 +15,7 @@ from conntrack_agent.follow import Follower, start_following
 from conntrack_agent.journal import DiskJournal
 from conntrack_agent.kernel import LinuxKernel
 from conntrack_agent.loop import Loop
+from conntrack_agent.netlink import CounterSocket
 
 
 def main() -> int:
@@ -39,7 +40,7 @@ def main() -> int:
         token_file=settings.token_file,
     )
     kernel = LinuxKernel(settings.host_root, settings.mounts)
-    agent = Agent(kernel, journal, clock=time.monotonic)
+    agent = Agent(kernel, journal, clock=time.monotonic, counters=CounterSocket())
     loop = Loop(
         agent,
         cluster,

@@ -14,7 +14,9 @@ from conntrack_agent.changes import Findings
 from conntrack_agent.diff import diff
 from conntrack_agent.enforce import Enforcer, Kernel
 from conntrack_agent.memory import Accepted
+from conntrack_agent.meter import Counters, Meter
 from conntrack_agent.notes import Journal, Notes
+from conntrack_agent.observations import Observation
 from conntrack_agent.observe import observe
 from conntrack_agent.report import report
 from conntrack_api.node import ConntrackNode, NodeMode, NodeStatus
@@ -32,6 +34,7 @@ class Agent:
         *,
         clock: Callable[[], float],
         chance: Callable[[], float] = random.random,
+        counters: Counters | None = None,
     ) -> None:
         """
         Put the parts together and read the journal.
@@ -41,8 +44,10 @@ class Agent:
             journal: What outlives the process.
             clock: Monotonic seconds; goes on while the process restarts.
             chance: Random numbers in [0, 1).
+            counters: The drop counters over netlink; ``None``: do without.
         """
         self._kernel = kernel
+        self._meter = Meter(kernel, counters)
         self._notes = Notes(journal)
         self._enforcer = Enforcer(kernel, self._notes, clock=clock, chance=chance)
         self._refused = ("", 0)
@@ -100,6 +105,18 @@ class Agent:
         if not self._notes.memory.absent:
             self._notes.save(replace(self._notes.memory, absent=True))
 
+    def sample(self) -> bool:
+        """
+        Look at the fill alone; tell whether the next pass should not wait.
+        """
+        return self._meter.sample()
+
+    def reported(self) -> None:
+        """
+        Take note that the last status was written: the next peak begins now.
+        """
+        self._meter.reported()
+
     def pass_once(self, now: str) -> NodeStatus | None:
         """
         Run the stages once.
@@ -119,8 +136,8 @@ class Agent:
         if accepted is None or self._notes.memory.absent:
             return None
         spec, boot_id = accepted.spec, seen.host.boot_id
-        if boot_id and self._notes.memory.boot_id != boot_id:
-            self._notes.save(self._notes.memory.of_boot(boot_id))
+        if boot_id:
+            self._begin(seen)
         if spec.mode == NodeMode.OBSERVE:
             difference = diff(spec, seen)
             found = Findings(
@@ -131,7 +148,20 @@ class Agent:
             )
         else:
             seen, found = self._enforcer.enforce(spec, seen)
+        load = self._meter.look(seen, self._notes.memory.counters)
+        found = replace(found, load=load)
         self._last = report(
             spec, accepted.generation, seen, found, last=self._last, now=now
         )
         return self._last
+
+    def _begin(self, seen: Observation) -> None:
+        """
+        Write down, once for each boot, which one it is and where its counters stood.
+        """
+        known = self._notes.memory
+        memory = known.of_boot(seen.host.boot_id)
+        if not memory.counters:
+            memory = replace(memory, counters=self._meter.first_sight(seen))
+        if memory != known:
+            self._notes.save(memory)

@@ -5,6 +5,7 @@ The words that the stages exchange: an intended write, what came of it, and the 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from conntrack_agent.load import Load
 from conntrack_api.node import Failure
 
 
@@ -71,3 +72,5 @@ class Findings:
     """The hour's corrections are used up."""
     journal: str = ""
     """Why the journal cannot be used; empty when it can."""
+    load: Load = field(default_factory=Load)
+    """How hard the table is worked."""

@@ -25,6 +25,9 @@ log = logging.getLogger("conntrack_agent")
 HEARTBEAT: Final = 300.0
 """Seconds between two reports that say nothing new, give or take a fifth."""
 
+SAMPLE: Final = 1.0
+"""Seconds between two looks at the fill alone."""
+
 _LOOK: Final = "look"
 _STOP: Final = "stop"
 
@@ -47,6 +50,7 @@ class Loop:
         cluster: Mailbox,
         *,
         observe_seconds: float,
+        sample_seconds: float = SAMPLE,
         clock: Callable[[], float],
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -57,12 +61,14 @@ class Loop:
             agent: Runs the pass.
             cluster: Takes the status.
             observe_seconds: Pause between two passes when nothing rings.
+            sample_seconds: Pause between two looks at the fill alone.
             clock: Monotonic seconds.
             chance: Random numbers in [0, 1).
         """
         self._agent = agent
         self._cluster = cluster
         self._observe_seconds = observe_seconds
+        self._sample_seconds = sample_seconds
         self._clock = clock
         self._chance = chance
         self._news: deque[News] = deque(maxlen=1)
@@ -110,10 +116,13 @@ class Loop:
         """
         until = self._clock() + seconds
         while True:
+            left = max(0.0, until - self._clock())
             try:
-                ring = self._bell.get(timeout=max(0.0, until - self._clock()))
+                ring = self._bell.get(timeout=min(self._sample_seconds, left))
             except Empty:
-                break
+                if left <= self._sample_seconds or self._agent.sample():
+                    break
+                continue
             if ring == _STOP:
                 return False
             if self._take_news() or self._clock() >= until:
@@ -173,6 +182,7 @@ class Loop:
             self._retry_at = self._clock() + pause
             return
         self._backoff = Backoff()
+        self._agent.reported()
         self._written, self._written_uid = status, uid
         jitter = 0.8 + 0.4 * self._chance()
         self._heartbeat_at = self._clock() + HEARTBEAT * jitter

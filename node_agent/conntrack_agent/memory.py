@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from conntrack_agent.changes import Change
+from conntrack_agent.counters import Sample
 from conntrack_api.node import NodeMode, NodeSpec
 
 
@@ -53,6 +54,8 @@ class Memory:
     The clock goes on while the agent restarts, so a restart is no way around the
     hourly bound.
     """
+    counters: Sample = field(default_factory=dict)
+    """The drop counters at our first sight of this boot, CPU by CPU."""
 
     @property
     def reverted(self) -> bool:

@@ -75,7 +75,7 @@ def observe(kernel: Reader) -> Observation:
         host=_host(kernel, memory),
         values=values,
         unreadable=unreadable,
-        entries=_number(kernel, COUNT),
+        entries=number(kernel, COUNT),
         initial_namespace=initial,
         buckets_path=buckets_path,
         available_bytes=_meminfo(memory, "MemAvailable"),
@@ -100,15 +100,21 @@ def _value(kernel: Reader, setting: Setting, buckets_path: BucketsPath) -> int |
     if setting is NF_CONNTRACK_BUCKETS and buckets_path == BucketsPath.MODULE_PARAMETER:
         # Between 4.8 and 5.10 the sysctl can show a stale number after a change
         # through the module parameter; what we write is what we read.
-        found = _number(kernel, HASHSIZE)
+        found = number(kernel, HASHSIZE)
         if found is not None:
             return found
-    return _number(kernel, f"{SYSCTL}{setting.file}")
+    return number(kernel, f"{SYSCTL}{setting.file}")
 
 
-def _number(kernel: Reader, file: str) -> int | None:
+def number(kernel: Reader, file: str) -> int | None:
     """
-    Read the one decimal number that a file holds; ``None`` when there is no file.
+    Read the one decimal number that a file holds.
+
+    Returns:
+        ``None`` when there is no file.
+
+    Raises:
+        KernelError: It cannot be read, or holds anything else.
     """
     text = kernel.read(file)
     if text is None:

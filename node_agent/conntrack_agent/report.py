@@ -51,10 +51,11 @@ def report(
     """
     plain = (
         ready(spec, generation, found),
-        pressure(spec, generation, seen, last),
+        pressure(spec, generation, seen, found.load, last),
         drifted(generation, found),
     )
     limit = max(0, seen.values.get(NF_CONNTRACK_MAX.name, 0))
+    peak = max(found.load.peak_entries, seen.entries or 0)
     return NodeStatus(
         observed_generation=generation,
         applied_revision=found.applied_revision,
@@ -66,13 +67,17 @@ def report(
             max_entries=limit,
             buckets=max(0, seen.values.get(NF_CONNTRACK_BUCKETS.name, 0)),
             used_percent=max(0, seen.used_percent),
+            peak_entries=peak,
+            peak_percent=peak * 100 // limit if limit else 0,
         ),
+        drops=found.load.drops,
         facts=NodeFacts(
             kernel=seen.host.kernel[:128],
             cores=seen.host.cores,
             memory_bytes=seen.host.memory_bytes,
             buckets_path=seen.buckets_path,
             agent=VERSION,
+            counters=found.load.counters,
         ),
         baseline=found.baseline,
         failures=_failures(found.failures),
@@ -122,7 +127,11 @@ def _gist(status: NodeStatus) -> NodeStatus:
     return replace(
         status,
         heartbeat=None,
-        table=status.table and replace(status.table, entries=0, used_percent=0),
+        table=status.table
+        and replace(
+            status.table, entries=0, used_percent=0, peak_entries=0, peak_percent=0
+        ),
+        drops=None,
         failures=tuple(
             replace(each, message=plain(each.message)) for each in status.failures
         ),

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from conntrack_agent.changes import Findings
+from conntrack_agent.load import Load
 from conntrack_agent.observations import Observation
 from conntrack_api.conditions import (
     Condition,
@@ -25,6 +26,7 @@ HYSTERESIS: Final = 5
 LONGEST_MESSAGE: Final = 400
 """Characters of a condition, so that a status stays small however much is wrong."""
 
+_FULL: Final = (NodeReason.TABLE_FULL, NodeReason.DROPPING_PACKETS)
 _TRUE, _FALSE = ConditionStatus.TRUE, ConditionStatus.FALSE
 
 
@@ -74,7 +76,7 @@ def ready(spec: NodeSpec, generation: int, found: Findings) -> Condition:
 
 
 def pressure(
-    spec: NodeSpec, generation: int, seen: Observation, last: NodeStatus
+    spec: NodeSpec, generation: int, seen: Observation, load: Load, last: NodeStatus
 ) -> Condition:
     """
     Answer whether the table is close to its limit; with hysteresis.
@@ -83,7 +85,7 @@ def pressure(
     used, entries = seen.used_percent, seen.entries
     before = find(last.conditions, NodeCondition.PRESSURE)
     warned = before is not None and before.status == _TRUE
-    full = before is not None and before.reason == NodeReason.TABLE_FULL
+    full = before is not None and before.reason in _FULL
     warn = spec.pressure.warn_percent - (HYSTERESIS if warned else 0)
     critical = spec.pressure.critical_percent - (HYSTERESIS if full else 0)
     status, reason = _FALSE, NodeReason.BELOW_THRESHOLD
@@ -95,6 +97,9 @@ def pressure(
     elif limit <= 0:
         reason = NodeReason.UNLIMITED
         message = f"{entries} entries; this kernel counts without a limit"
+    elif load.dropping:
+        status, reason = _TRUE, NodeReason.DROPPING_PACKETS
+        message += f": {load.dropping} packets of new connections were just dropped"
     elif used >= critical:
         status, reason = _TRUE, NodeReason.TABLE_FULL
         message += ": new connections may be dropped at any moment"

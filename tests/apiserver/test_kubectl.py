@@ -24,7 +24,17 @@ NAME = "seen-with-kubectl"
 POLICY_COLUMNS = ["NAME", "READY", "NODES", "UPDATED", "FAILED", "FULLEST%", "AGE"]
 POLICY_WIDE = ["MODE", "PRESSURE", "UNREACHABLE", "REASON", "MESSAGE"]
 NODE_COLUMNS = ["NAME", "POLICY", "READY", "ENTRIES", "MAX", "USED%", "AGE"]
-NODE_WIDE = ["MODE", "BUCKETS", "PRESSURE", "DRIFTED", "KERNEL", "AGENT", "REASON"]
+NODE_WIDE = [
+    "MODE",
+    "BUCKETS",
+    "PEAK%",
+    "DROPS",
+    "PRESSURE",
+    "DRIFTED",
+    "KERNEL",
+    "AGENT",
+    "REASON",
+]
 
 
 def condition(type_: str, status: str, reason: str, generation: int) -> dict[str, Any]:

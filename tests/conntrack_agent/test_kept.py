@@ -11,7 +11,7 @@ from pyroute2 import IPRoute
 from conntrack_agent.kept import KeptFiles
 
 CLONE_NEWNET = 0x40000000
-SWITCH = "/proc/sys/net/ipv4/conf/probe0/forwarding"
+SWITCH = "/proc/sys/net/ipv4/conf/probe0/tag"
 
 
 def opened() -> int:

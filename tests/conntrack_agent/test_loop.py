@@ -51,6 +51,7 @@ class Node:
             self.agent,
             self.cluster,
             observe_seconds=PAUSE,
+            sample_seconds=0.001,
             clock=self.clock,
             chance=lambda: 0.5,
         )
@@ -230,6 +231,36 @@ def test_a_stop_ends_the_loop_without_a_pass() -> None:
 
     assert not node.loop.turn(60)
     assert 1 == len(node.cluster.requests)
+
+
+def test_a_sudden_rise_does_not_wait_for_the_next_pass() -> None:
+    """A table that fills up is looked at within a second, and reported."""
+    node = Node(limit=1000, entries=100)
+    node.loop.tell(conntrack_node())
+    node.loop.turn(0)
+    node.kernel.files[COUNT] = "900\n"
+
+    node.loop.turn(1e9)
+
+    full = node.cluster.reported[-1].table
+    assert full is not None
+    assert (900, 900) == (full.entries, full.peak_entries)
+
+
+def test_the_peak_begins_anew_with_each_report() -> None:
+    """A burst is said once."""
+    node = Node(limit=1000, entries=100)
+    node.loop.tell(conntrack_node())
+    node.loop.turn(0)
+    node.kernel.files[COUNT] = "900\n"
+    node.loop.turn(0)
+    node.kernel.files[COUNT] = "100\n"
+    node.loop.turn(0)
+    node.run(HOUR)
+
+    peaks = [each.table.peak_entries for each in node.cluster.reported if each.table]
+    assert [100, 900, 900] == peaks[:3], "the second report began at 900"
+    assert {100} == set(peaks[3:])
 
 
 def test_run_ends_with_stop() -> None:

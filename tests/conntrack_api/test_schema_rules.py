@@ -186,7 +186,7 @@ def test_names_scope_and_versions(kind: str, kinds: dict[str, Schema]) -> None:
         (
             "ConntrackNode",
             "Policy Ready Entries Max Used% Age",
-            "Mode Buckets Pressure Drifted Kernel Agent Reason",
+            "Mode Buckets Peak% Drops Pressure Drifted Kernel Agent Reason",
         ),
     ],
 )

@@ -1,0 +1,29 @@
+"""
+How hard the table is worked: the words that `meter` measures and `report` says.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from conntrack_api.node import CounterSource, Drops
+
+FULL_PERCENT: Final = 95
+"""
+Fill from which on a moved drop counter is believed to speak of a full table.
+
+Trackers drop packets for reasons of their own, too.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What was measured between the last report and now."""
+
+    peak_entries: int = 0
+    """Most entries seen since the last report; 0: not measured."""
+    counters: CounterSource = CounterSource.NONE
+    """Where the drop counters come from."""
+    drops: Drops | None = None
+    """Since our first sight of this boot; ``None`` without counters."""
+    dropping: int = 0
+    """Packets dropped by a full table since the last look."""

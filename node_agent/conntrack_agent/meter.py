@@ -1,0 +1,153 @@
+"""
+Measure how hard the table is worked, between the looks of two passes and over them.
+
+A look at everything every few seconds would miss a burst, so the fill alone is read
+every second, which costs some microseconds. The counters are asked for over netlink;
+where that may not be, ``/proc/net/stat`` is read; where that is not, only the fill
+tells.
+"""
+
+import logging
+from typing import Final, Protocol
+
+from conntrack_agent.counters import Sample, Tally, parse
+from conntrack_agent.errors import KernelError, SettingReadOnly
+from conntrack_agent.load import FULL_PERCENT, Load
+from conntrack_agent.observations import COUNT, Observation
+from conntrack_agent.observe import Reader, number
+from conntrack_api.node import CounterSource
+from conntrack_api.settings import NF_CONNTRACK_MAX
+
+log = logging.getLogger("conntrack_agent")
+
+STATISTICS: Final = "proc/net/stat/nf_conntrack"
+
+SUDDEN: Final = 5
+"""Points of fill between two looks that are worth an early one."""
+
+
+class Counters(Protocol):
+    """What this module wants of netlink."""
+
+    def read(self) -> Sample:
+        """
+        Give each CPU's counters; `SettingReadOnly` when we never may.
+        """
+
+
+class Meter:
+    """The fill and the counters of one table."""
+
+    def __init__(self, kernel: Reader, counters: Counters | None = None) -> None:
+        """
+        Measure nothing yet.
+
+        Args:
+            kernel: Where the files are.
+            counters: The counters over netlink; ``None`` when that is switched off.
+        """
+        self._kernel = kernel
+        self._netlink = counters
+        self._source = CounterSource.NONE
+        self._tally: Tally | None = None
+        self._boot_id = ""
+        self._limit = 0
+        self._seen_percent = 0
+        self._peak = 0
+        self._interval = 0
+
+    def sample(self) -> bool:
+        """
+        Look at the fill alone.
+
+        Returns:
+            Whether it has risen so much since the last look at everything that the
+            next one should not wait.
+        """
+        try:
+            entries = number(self._kernel, COUNT)
+        except KernelError:
+            return False
+        self._note(entries or 0)
+        return self._percent(entries or 0) >= self._seen_percent + SUDDEN
+
+    def first_sight(self, seen: Observation) -> Sample:
+        """
+        Read the counters, for keeping: what they show now is where we count from.
+        """
+        return self._counters() if seen.entries is not None else {}
+
+    def look(self, seen: Observation, first: Sample) -> Load:
+        """
+        Measure once in a pass.
+
+        Args:
+            seen: The kernel after the pass.
+            first: What the counters showed at our first sight of this boot.
+
+        Returns:
+            The load since the last look, and since the last report.
+        """
+        entries = seen.entries or 0
+        self._limit = max(0, seen.values.get(NF_CONNTRACK_MAX.name, 0))
+        self._seen_percent = seen.used_percent
+        self._note(entries)
+        dropping, drops = 0, None
+        sample = self._counters() if seen.entries is not None else {}
+        if self._tally is None or self._boot_id != seen.host.boot_id:
+            self._tally, self._boot_id = Tally(last=first or sample), seen.host.boot_id
+        if sample:
+            before = self._tally.drops().table
+            self._tally = self._tally.after(sample)
+            drops = self._tally.drops()
+            if self._percent(self._interval) >= FULL_PERCENT:
+                dropping = max(0, drops.table - before)
+        self._interval = entries
+        return Load(
+            peak_entries=self._peak,
+            counters=self._source,
+            drops=drops,
+            dropping=dropping,
+        )
+
+    def reported(self) -> None:
+        """
+        Take note that the peak was reported; the next one begins now.
+        """
+        self._peak = self._interval
+
+    def _note(self, entries: int) -> None:
+        """
+        Remember the most.
+        """
+        self._peak = max(self._peak, entries)
+        self._interval = max(self._interval, entries)
+
+    def _percent(self, entries: int) -> int:
+        """
+        Give entries in percent of the limit as it was at the last look.
+        """
+        return entries * 100 // self._limit if self._limit else 0
+
+    def _counters(self) -> Sample:
+        """
+        Read the counters the best way there is; empty when there is none.
+        """
+        sample: Sample = {}
+        source = CounterSource.NONE
+        if self._netlink:
+            try:
+                sample, source = self._netlink.read(), CounterSource.NETLINK
+            except SettingReadOnly as error:
+                log.info("no counters over netlink", extra={"error": str(error)})
+                self._netlink = None
+            except KernelError as error:
+                log.debug("no counters this time", extra={"error": str(error)})
+        if not sample:
+            try:
+                sample = parse(self._kernel.read(STATISTICS) or "")
+            except KernelError:
+                sample = {}
+            source = CounterSource.PROC_STAT if sample else CounterSource.NONE
+        self._source = source
+        return sample
