@@ -53,6 +53,25 @@ class CounterSource(StrEnum):
     """This kernel, or our rights, give none: only the fill tells."""
 
 
+class Capability(StrEnum):
+    """What is unlike a usual host; found by looking."""
+
+    NO_MODULE = "NoModule"
+    """Connection tracking is not loaded: nothing is tracked yet."""
+
+    LEGACY_NAMES = "LegacyNames"
+    """The kernel knows the ``ip_conntrack`` names and no others."""
+
+    NOT_INITIAL_NAMESPACE = "NotInitialNamespace"
+    """The size of the table belongs to the host that this node runs in."""
+
+    NO_SYSCTL_BUCKETS = "NoSysctlBuckets"
+    """``nf_conntrack_buckets`` cannot be written; see `NodeFacts.buckets_path`."""
+
+    UNLIMITED = "Unlimited"
+    """The limit is 0 or less, which this kernel takes for none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRef:
     """The policy that governs this node."""
@@ -100,6 +119,8 @@ class TableStatus:
     """Most entries since the report before, looked at every second."""
     peak_percent: int = 0
     """The same of the limit, rounded down; 0 without a limit."""
+    memory_bytes: int = 0
+    """What the tables of all namespaces and the buckets take; measured if possible."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +148,7 @@ class NodeFacts:
     agent: Annotated[str, Text(32)]
     """Version of the agent that reports."""
     counters: CounterSource = CounterSource.NONE
+    capabilities: Annotated[tuple[Capability, ...], Items(16)] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,6 +90,13 @@ class Setting:
         """
         return f"netfilter/{self.name}"
 
+    @property
+    def legacy_file(self) -> str:
+        """
+        The same where tracking was called ``ip_conntrack``, up to Linux 2.6.21.
+        """
+        return f"ipv4/netfilter/{self.name.replace('nf_', 'ip_', 1)}"
+
 
 def _timeout(field: str, name: str, kernel_default: str, note: str) -> Setting:
     """

@@ -47,7 +47,7 @@ class Agent:
             counters: The drop counters over netlink; ``None``: do without.
         """
         self._kernel = kernel
-        self._meter = Meter(kernel, counters)
+        self._meter = Meter(kernel, counters, clock=clock)
         self._notes = Notes(journal)
         self._enforcer = Enforcer(kernel, self._notes, clock=clock, chance=chance)
         self._refused = ("", 0)
@@ -130,7 +130,7 @@ class Agent:
         Raises:
             KernelError: The kernel cannot even be looked at.
         """
-        seen = observe(self._kernel)
+        seen = self._meter.weighed(observe(self._kernel))
         self._notes.retry()
         accepted = self.accepted
         if accepted is None or self._notes.memory.absent:

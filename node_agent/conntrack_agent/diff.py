@@ -104,7 +104,7 @@ def _compared(
     changes = tuple(
         Change(
             setting=name,
-            file=file_of(name, seen.buckets_path),
+            file=file_of(name, seen.buckets_path, legacy=seen.legacy),
             before=seen.values[name],
             after=value,
         )

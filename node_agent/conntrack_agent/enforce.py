@@ -123,7 +123,7 @@ class Enforcer:
                 "failed": [f"{each.setting}: {each.message}" for each in self._failed],
             },
         )
-        seen = observe(self._kernel)
+        seen = replace(observe(self._kernel), entry_bytes=seen.entry_bytes)
         left = self._difference(spec, seen)
         if left.changes or not _only_unsupported(left):
             self._notes.save(replace(self._notes.memory, intent={}))

@@ -21,6 +21,8 @@ class Load:
 
     peak_entries: int = 0
     """Most entries seen since the last report; 0: not measured."""
+    memory_bytes: int = 0
+    """What the table takes of the host's memory."""
     counters: CounterSource = CounterSource.NONE
     """Where the drop counters come from."""
     drops: Drops | None = None

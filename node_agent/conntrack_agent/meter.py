@@ -8,19 +8,31 @@ tells.
 """
 
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, Protocol
 
 from conntrack_agent.counters import Sample, Tally, parse
 from conntrack_agent.errors import KernelError, SettingReadOnly
 from conntrack_agent.load import FULL_PERCENT, Load
-from conntrack_agent.observations import COUNT, Observation
+from conntrack_agent.observations import COUNT, LEGACY_COUNT, Observation
 from conntrack_agent.observe import Reader, number
+from conntrack_agent.price import Slab, slab, table_bytes
 from conntrack_api.node import CounterSource
 from conntrack_api.settings import NF_CONNTRACK_MAX
 
 log = logging.getLogger("conntrack_agent")
 
 STATISTICS: Final = "proc/net/stat/nf_conntrack"
+LEGACY_STATISTICS: Final = "proc/net/stat/ip_conntrack"
+SLABINFO: Final = "proc/slabinfo"
+
+WEIGH_SECONDS: Final = 60.0
+"""
+Seconds between two looks at the memory that the table takes.
+
+The kernel makes that file up under a lock, and it costs more than all others together.
+"""
 
 SUDDEN: Final = 5
 """Points of fill between two looks that are worth an early one."""
@@ -38,16 +50,27 @@ class Counters(Protocol):
 class Meter:
     """The fill and the counters of one table."""
 
-    def __init__(self, kernel: Reader, counters: Counters | None = None) -> None:
+    def __init__(
+        self,
+        kernel: Reader,
+        counters: Counters | None = None,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
         """
         Measure nothing yet.
 
         Args:
             kernel: Where the files are.
             counters: The counters over netlink; ``None`` when that is switched off.
+            clock: Monotonic seconds.
         """
         self._kernel = kernel
         self._netlink = counters
+        self._clock = clock
+        self._slab: Slab | None = None
+        self._weigh_at = 0.0
+        self._count = COUNT
         self._source = CounterSource.NONE
         self._tally: Tally | None = None
         self._boot_id = ""
@@ -65,7 +88,7 @@ class Meter:
             next one should not wait.
         """
         try:
-            entries = number(self._kernel, COUNT)
+            entries = number(self._kernel, self._count)
         except KernelError:
             return False
         self._note(entries or 0)
@@ -76,6 +99,21 @@ class Meter:
         Read the counters, for keeping: what they show now is where we count from.
         """
         return self._counters() if seen.entries is not None else {}
+
+    def weighed(self, seen: Observation) -> Observation:
+        """
+        Add the price of an entry to what was seen; measured now and then.
+        """
+        if self._clock() >= self._weigh_at:
+            self._weigh_at = self._clock() + WEIGH_SECONDS
+            try:
+                text = self._kernel.read(SLABINFO) or ""
+            except KernelError:
+                text = ""
+            self._slab = slab(text, seen.host.page_bytes)
+        if self._slab is None:
+            return seen
+        return replace(seen, entry_bytes=self._slab.entry_bytes)
 
     def look(self, seen: Observation, first: Sample) -> Load:
         """
@@ -89,6 +127,7 @@ class Meter:
             The load since the last look, and since the last report.
         """
         entries = seen.entries or 0
+        self._count = LEGACY_COUNT if seen.legacy else COUNT
         self._limit = max(0, seen.values.get(NF_CONNTRACK_MAX.name, 0))
         self._seen_percent = seen.used_percent
         self._note(entries)
@@ -105,6 +144,7 @@ class Meter:
         self._interval = entries
         return Load(
             peak_entries=self._peak,
+            memory_bytes=table_bytes(self._slab, entries, seen.values),
             counters=self._source,
             drops=drops,
             dropping=dropping,
@@ -145,7 +185,8 @@ class Meter:
                 log.debug("no counters this time", extra={"error": str(error)})
         if not sample:
             try:
-                sample = parse(self._kernel.read(STATISTICS) or "")
+                text = self._kernel.read(STATISTICS)
+                sample = parse(text or self._kernel.read(LEGACY_STATISTICS) or "")
             except KernelError:
                 sample = {}
             source = CounterSource.PROC_STAT if sample else CounterSource.NONE

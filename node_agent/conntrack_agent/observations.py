@@ -8,16 +8,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from conntrack_api.node import BucketsPath
-from conntrack_api.settings import NF_CONNTRACK_BUCKETS, NF_CONNTRACK_MAX
+from conntrack_agent.price import ENTRY_BYTES
+from conntrack_api.node import BucketsPath, Capability
+from conntrack_api.settings import BY_NAME, NF_CONNTRACK_BUCKETS, NF_CONNTRACK_MAX
 
 SYSCTL: Final = "proc/sys/net/"
 HASHSIZE: Final = "sys/module/nf_conntrack/parameters/hashsize"
+LEGACY_HASHSIZE: Final = "sys/module/ip_conntrack/parameters/hashsize"
 COUNT: Final = f"{SYSCTL}netfilter/nf_conntrack_count"
 LIMIT: Final = f"{SYSCTL}{NF_CONNTRACK_MAX.file}"
 BUCKETS: Final = f"{SYSCTL}{NF_CONNTRACK_BUCKETS.file}"
 INITIAL_NAMESPACE_ONLY: Final = f"{SYSCTL}nf_conntrack_max"
 """Registered in the first network namespace and nowhere else."""
+LEGACY_COUNT: Final = f"{SYSCTL}ipv4/netfilter/ip_conntrack_count"
+"""Where tracking was called ``ip_conntrack``, up to 2.6.21."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +55,27 @@ class Observation:
     buckets_path: BucketsPath
     available_bytes: int
     """Memory that can be had without swapping; 0 when it cannot be read."""
+    legacy: bool = False
+    """This kernel knows the ``ip_conntrack`` names and no others."""
+    entry_bytes: int = ENTRY_BYTES
+    """What one entry costs on this host, as far as that can be measured."""
+
+    @property
+    def capabilities(self) -> tuple[Capability, ...]:
+        """
+        Name what is unlike a usual host, in the order of the list.
+        """
+        if self.entries is None:
+            return (Capability.NO_MODULE,)
+        here = self.initial_namespace
+        sysctl = self.buckets_path == BucketsPath.SYSCTL
+        found = {
+            Capability.LEGACY_NAMES: self.legacy,
+            Capability.NOT_INITIAL_NAMESPACE: not here,
+            Capability.NO_SYSCTL_BUCKETS: here and not sysctl,
+            Capability.UNLIMITED: self.values.get(NF_CONNTRACK_MAX.name, 1) <= 0,
+        }
+        return tuple(each for each, holds in found.items() if holds)
 
     @property
     def used_percent(self) -> int:
@@ -61,17 +86,21 @@ class Observation:
         return (self.entries or 0) * 100 // limit if limit > 0 else 0
 
 
-def file_of(setting: str, buckets_path: BucketsPath) -> str:
+def file_of(setting: str, buckets_path: BucketsPath, *, legacy: bool = False) -> str:
     """
     Name the file that carries a write of a setting.
 
     Args:
         setting: The kernel's name.
         buckets_path: As observed; decides for the buckets.
+        legacy: As observed; decides for the names.
 
     Returns:
         A path below the host's root.
     """
     if setting == NF_CONNTRACK_BUCKETS.name:
-        return HASHSIZE if buckets_path == BucketsPath.MODULE_PARAMETER else BUCKETS
-    return f"{SYSCTL}netfilter/{setting}"
+        if buckets_path != BucketsPath.MODULE_PARAMETER:
+            return BUCKETS
+        return LEGACY_HASHSIZE if legacy else HASHSIZE
+    row = BY_NAME[setting]
+    return f"{SYSCTL}{row.legacy_file if legacy else row.file}"

@@ -14,9 +14,12 @@ from conntrack_agent.observations import (
     COUNT,
     HASHSIZE,
     INITIAL_NAMESPACE_ONLY,
+    LEGACY_COUNT,
+    LEGACY_HASHSIZE,
     SYSCTL,
     Host,
     Observation,
+    file_of,
 )
 from conntrack_api.node import BucketsPath
 from conntrack_api.settings import NF_CONNTRACK_BUCKETS, SETTINGS, Setting
@@ -58,13 +61,19 @@ def observe(kernel: Reader) -> Observation:
     Raises:
         KernelError: It cannot be told whether anything is tracked here at all.
     """
-    initial = kernel.read(INITIAL_NAMESPACE_ONLY) is not None
+    entries = number(kernel, COUNT)
+    legacy = False
+    if entries is None:
+        entries = number(kernel, LEGACY_COUNT)
+        legacy = entries is not None
+    # Namespaces came after the old names.
+    initial = legacy or kernel.read(INITIAL_NAMESPACE_ONLY) is not None
     buckets_path = _buckets_path(kernel) if initial else BucketsPath.NONE
     values: dict[str, int] = {}
     unreadable: dict[str, str] = {}
     for setting in SETTINGS:
         try:
-            found = _value(kernel, setting, buckets_path)
+            found = _value(kernel, setting, buckets_path, legacy=legacy)
         except KernelError as error:
             unreadable[setting.name] = str(error)
         else:
@@ -75,10 +84,12 @@ def observe(kernel: Reader) -> Observation:
         host=_host(kernel, memory),
         values=values,
         unreadable=unreadable,
-        entries=number(kernel, COUNT),
+        entries=entries,
         initial_namespace=initial,
         buckets_path=buckets_path,
-        available_bytes=_meminfo(memory, "MemAvailable"),
+        # Kernels before 3.14 say only what is free, which is less.
+        available_bytes=_meminfo(memory, "MemAvailable") or _meminfo(memory, "MemFree"),
+        legacy=legacy,
     )
 
 
@@ -88,22 +99,25 @@ def _buckets_path(kernel: Reader) -> BucketsPath:
     """
     if kernel.writable(BUCKETS):
         return BucketsPath.SYSCTL
-    if kernel.writable(HASHSIZE):
+    if kernel.writable(HASHSIZE) or kernel.writable(LEGACY_HASHSIZE):
         return BucketsPath.MODULE_PARAMETER
     return BucketsPath.NONE
 
 
-def _value(kernel: Reader, setting: Setting, buckets_path: BucketsPath) -> int | None:
+def _value(
+    kernel: Reader, setting: Setting, buckets_path: BucketsPath, *, legacy: bool
+) -> int | None:
     """
     Read one setting; ``None`` when this kernel has none of that name.
     """
     if setting is NF_CONNTRACK_BUCKETS and buckets_path == BucketsPath.MODULE_PARAMETER:
         # Between 4.8 and 5.10 the sysctl can show a stale number after a change
         # through the module parameter; what we write is what we read.
-        found = number(kernel, HASHSIZE)
+        found = number(kernel, file_of(setting.name, buckets_path, legacy=legacy))
         if found is not None:
             return found
-    return number(kernel, f"{SYSCTL}{setting.file}")
+    file = setting.legacy_file if legacy else setting.file
+    return number(kernel, f"{SYSCTL}{file}")
 
 
 def number(kernel: Reader, file: str) -> int | None:

@@ -69,6 +69,7 @@ def report(
             used_percent=max(0, seen.used_percent),
             peak_entries=peak,
             peak_percent=peak * 100 // limit if limit else 0,
+            memory_bytes=found.load.memory_bytes,
         ),
         drops=found.load.drops,
         facts=NodeFacts(
@@ -78,6 +79,7 @@ def report(
             buckets_path=seen.buckets_path,
             agent=VERSION,
             counters=found.load.counters,
+            capabilities=seen.capabilities,
         ),
         baseline=found.baseline,
         failures=_failures(found.failures),
@@ -129,7 +131,12 @@ def _gist(status: NodeStatus) -> NodeStatus:
         heartbeat=None,
         table=status.table
         and replace(
-            status.table, entries=0, used_percent=0, peak_entries=0, peak_percent=0
+            status.table,
+            entries=0,
+            used_percent=0,
+            peak_entries=0,
+            peak_percent=0,
+            memory_bytes=0,
         ),
         drops=None,
         failures=tuple(

@@ -24,13 +24,6 @@ from conntrack_api.settings import (
     NF_CONNTRACK_MAX,
 )
 
-ENTRY_BYTES: Final = 400
-"""
-Price of one entry: 256 to 320 bytes of object and up to 128 of extensions.
-
-Measured on 5.4 to 7.2: 256 to 467. The kernel charges it to no cgroup.
-"""
-
 MIN_HEADROOM: Final = 1000
 """Entries that must still fit above the live ones after a shrink."""
 
@@ -104,7 +97,7 @@ def _ordered(wanted: Mapping[str, int], seen: Observation) -> tuple[Change, ...]
     return tuple(
         Change(
             setting=name,
-            file=file_of(name, seen.buckets_path),
+            file=file_of(name, seen.buckets_path, legacy=seen.legacy),
             before=seen.values[name],
             after=wanted[name],
             requires=needs[name],
@@ -176,7 +169,7 @@ def _memory_refusal(
             return None
         # Buckets that do not fit by themselves will not be there.
         price = price if price <= seen.available_bytes else 0
-        price += max(0, limit - (seen.entries or 0)) * ENTRY_BYTES
+        price += max(0, limit - (seen.entries or 0)) * seen.entry_bytes
     if price <= seen.available_bytes:
         return None
     what = f"a full table of {limit} entries" if name == _MAX else f"{buckets} buckets"

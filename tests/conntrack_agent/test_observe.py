@@ -33,9 +33,10 @@ def test_every_setting_of_a_tree_is_found(name: str, tmp_path: Path) -> None:
     """Exactly the files that are there become values, none is made up."""
     root = tree(FIXTURES / name, tmp_path / "host")
     expected = {
-        setting.name: int((root / "proc/sys/net" / setting.file).read_text())
+        setting.name: int((root / "proc/sys/net" / file).read_text())
         for setting in SETTINGS
-        if (root / "proc/sys/net" / setting.file).exists()
+        for file in (setting.file, setting.legacy_file)
+        if (root / "proc/sys/net" / file).exists()
     }
 
     seen = observe(LinuxKernel(root))
@@ -75,15 +76,42 @@ def test_the_way_to_the_buckets_is_found_by_trying(name: str, tmp_path: Path) ->
     assert expected == seen.buckets_path
 
 
-def test_names_of_old_count_as_not_loaded(tmp_path: Path) -> None:
-    """A kernel with ``ip_conntrack`` names has nothing that we know."""
+def test_names_of_old_are_known(tmp_path: Path) -> None:
+    """A kernel with ``ip_conntrack`` names has our settings below other paths."""
     root = tree(FIXTURES / "ip_conntrack-2.6", tmp_path / "host")
 
     seen = observe(LinuxKernel(root))
 
-    assert seen.entries is None
-    assert {} == seen.values
+    assert 3 == seen.entries
     assert "2.6.18" == seen.host.kernel
+    assert seen.legacy
+    assert seen.initial_namespace, "there were no others"
+    assert BucketsPath.MODULE_PARAMETER == seen.buckets_path
+    assert seen.available_bytes > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, ()),
+        ({COUNT: None}, ("NoModule",)),
+        ({LIMIT: "0\n"}, ("Unlimited",)),
+        ({BUCKETS: None}, ("NoSysctlBuckets",)),
+        ({INITIAL_NAMESPACE_ONLY: None}, ("NotInitialNamespace",)),
+    ],
+)
+def test_what_is_unlike_a_usual_host_has_a_word(
+    change: dict[str, str | None], expected: tuple[str, ...]
+) -> None:
+    """Short words, so that a fleet can be sorted by them."""
+    kernel = FakeKernel()
+    for file, text in change.items():
+        if text is None:
+            del kernel.files[file]
+        else:
+            kernel.files[file] = text
+
+    assert expected == observe(kernel).capabilities
 
 
 def test_not_loaded_is_no_error(tmp_path: Path) -> None:
@@ -243,3 +271,15 @@ def test_files_that_carry_writes() -> None:
     assert HASHSIZE == file_of(buckets, BucketsPath.MODULE_PARAMETER)
     assert LIMIT == file_of("nf_conntrack_max", BucketsPath.MODULE_PARAMETER)
     assert TIMEOUT == file_of(ESTABLISHED, BucketsPath.NONE)
+
+
+def test_files_that_carry_writes_under_the_old_names() -> None:
+    """The same settings, elsewhere; the module has another name, too."""
+    buckets, folder = "nf_conntrack_buckets", "proc/sys/net/ipv4/netfilter"
+    timeout = ESTABLISHED.replace("nf_", "ip_")
+
+    found = file_of(buckets, BucketsPath.MODULE_PARAMETER, legacy=True)
+    assert "sys/module/ip_conntrack/parameters/hashsize" == found
+    assert f"{folder}/{timeout}" == file_of(
+        ESTABLISHED, BucketsPath.MODULE_PARAMETER, legacy=True
+    )
