@@ -13,6 +13,7 @@ from typing import Annotated, Final
 from conntrack_api.bounds import LABEL_KEY, LABEL_VALUE, Items, Range, Text
 from conntrack_api.conditions import Condition
 from conntrack_api.errors import Problem
+from conntrack_api.flags import Flags
 from conntrack_api.rollout import Rollout
 from conntrack_api.settings import (
     MAX_BUCKETS,
@@ -113,6 +114,7 @@ class PolicySpec:
     table: TableSize | None = None
     timeouts: Mapping[str, int] = field(default_factory=dict)
     """Kernel name to seconds; a timeout that is not here is left alone."""
+    flags: Flags | None = None
     pressure: Pressure = field(default_factory=Pressure)
     rollout: Rollout = field(default_factory=Rollout)
     on_removal: OnRemoval = OnRemoval.KEEP

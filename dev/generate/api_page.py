@@ -20,7 +20,7 @@ a policy governs, and nobody else writes its spec. `kubectl explain` shows the s
 texts; `kubectl get conntrack` lists both kinds.
 """
 
-_FROM_THE_TABLE = {"timeouts", "settings"}
+_FROM_THE_TABLE = {"timeouts", "flags", "settings"}
 """Objects with one field for each setting: `settings_page` has these."""
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from conntrack_api.policy import DEFAULT_ENTRIES_PER_BUCKET
 from conntrack_api.settings import (
+    FLAGS,
     MAX_ENTRIES_PER_BUCKET,
     MAX_TIMEOUT_SECONDS,
     NF_CONNTRACK_BUCKETS,
@@ -44,6 +45,12 @@ hours. A policy may write a duration instead, in hours, minutes and seconds: `90
 `30m`, `1h30m`. Kernels accept zero and negative values as well, and flows are then
 forgotten at once; a policy with such a value is refused. A changed timeout acts on a
 flow from its next packet on.
+"""
+
+FLAGS_SAY = """
+Words that say what the kernel has as a number; what the number was before stands in
+the baseline. `Auto` for events came with Linux 5.19: where a kernel has none, the node
+says so and leaves the setting as it is.
 """
 
 _PROTOCOLS = {
@@ -82,6 +89,12 @@ def settings_page() -> str:
         "## Timeouts",
         prose(TIME),
         *protocols,
+        "## Flags",
+        prose(FLAGS_SAY),
+        table(
+            ("Field", "Kernel name", "Values", "Kernel default", "What it is"),
+            map(_flag_row, FLAGS),
+        ),
     )
 
 
@@ -114,6 +127,20 @@ def _size_row(row: Setting) -> tuple[str, ...]:
         code(row.name),
         row.unit.value,
         f"{row.minimum} to {row.maximum}",
+        row.kernel_default,
+        _sentence(row.note),
+    )
+
+
+def _flag_row(row: Setting) -> tuple[str, ...]:
+    """
+    Write the row of one switch: its words with their numbers, or its bounds.
+    """
+    words = ", ".join(f"{code(word)} ({value})" for word, value in row.words.items())
+    return (
+        code(row.field),
+        code(row.name),
+        words or f"{row.minimum} to {row.maximum} {row.unit}",
         row.kernel_default,
         _sentence(row.note),
     )

@@ -61,7 +61,7 @@ def _write(change: Change, kernel: Writer) -> str:
         kernel.write(change.file, change.after)
         shown = (kernel.read(change.file) or "").strip()
     except KernelError as error:
-        return str(error)
+        return f"{error}{change.hint and '; '}{change.hint}"
     if shown != str(change.after):
         return f"wrote {change.after}, but the kernel shows {shown or 'nothing'}"
     return ""

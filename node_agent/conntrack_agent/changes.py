@@ -28,6 +28,9 @@ class Change:
     requires: str | None = None
     """A setting whose change must have worked, or this one is left out."""
 
+    hint: str = ""
+    """What a kernel most likely means that does not take the value."""
+
     def __str__(self) -> str:
         """
         Say it in a log line: ``nf_conntrack_max 65536 -> 262144``.

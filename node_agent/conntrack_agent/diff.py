@@ -18,13 +18,19 @@ from conntrack_api.policy import Adjust
 from conntrack_api.settings import (
     BY_NAME,
     NF_CONNTRACK_BUCKETS,
+    NF_CONNTRACK_EVENTS,
     NF_CONNTRACK_MAX,
+    TCP_IGNORE_INVALID_RST,
+    Unit,
     rounded_buckets,
 )
 
 _MAX: Final = NF_CONNTRACK_MAX.name
 _BUCKETS: Final = NF_CONNTRACK_BUCKETS.name
 _SIZE: Final = (_MAX, _BUCKETS)
+_EVENTS: Final = NF_CONNTRACK_EVENTS.name
+_AUTO: Final = NF_CONNTRACK_EVENTS.words["Auto"]
+_NEWER: Final = TCP_IGNORE_INVALID_RST.name
 
 
 def diff(spec: NodeSpec, seen: Observation) -> Difference:
@@ -91,6 +97,7 @@ def _compared(
         seen,
     )
     rest = {name: value for name, value in differing.items() if name not in _SIZE}
+    without_auto = _without_auto(seen)
     harmful = {
         name: Failure(
             setting=name,
@@ -99,14 +106,20 @@ def _compared(
             f"{BY_NAME[name].minimum} to {BY_NAME[name].maximum}",
         )
         for name, value in rest.items()
-        if not BY_NAME[name].minimum <= value <= BY_NAME[name].maximum
+        if BY_NAME[name].unit == Unit.SECONDS
+        and not BY_NAME[name].minimum <= value <= BY_NAME[name].maximum
     }
+    if rest.get(_EVENTS) == _AUTO and _NEWER not in (*seen.values, *seen.unreadable):
+        harmful[_EVENTS] = Failure(
+            setting=_EVENTS, reason=NodeReason.WRITE_REFUSED, message=without_auto
+        )
     changes = tuple(
         Change(
             setting=name,
             file=file_of(name, seen.buckets_path, legacy=seen.legacy),
             before=seen.values[name],
             after=value,
+            hint=without_auto if (name, value) == (_EVENTS, _AUTO) else "",
         )
         for name, value in rest.items()
         if name not in harmful
@@ -114,6 +127,19 @@ def _compared(
     return Difference(
         changes=size.changes + changes,
         refusals=size.refusals + tuple(harmful.values()) + lacking,
+    )
+
+
+def _without_auto(seen: Observation) -> str:
+    """
+    Say that events cannot be Auto here.
+
+    Kernels before 5.3 take any number and mean Enabled, the next ones refuse it; only
+    those that have a switch which came shortly before Auto are asked.
+    """
+    return (
+        f"this kernel ({seen.host.kernel[:64]}) has no Auto for {_EVENTS}, only "
+        "Enabled and Disabled"
     )
 
 

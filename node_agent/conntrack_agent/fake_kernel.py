@@ -17,7 +17,7 @@ from conntrack_agent.observations import (
     INITIAL_NAMESPACE_ONLY,
     LIMIT,
 )
-from conntrack_api.settings import MAX_ENTRIES, TIMEOUTS, rounded_buckets
+from conntrack_api.settings import FLAGS, MAX_ENTRIES, TIMEOUTS, rounded_buckets
 
 BOOT_ID: Final = "proc/sys/kernel/random/boot_id"
 _SIZES: Final = (LIMIT, BUCKETS, HASHSIZE)
@@ -73,6 +73,7 @@ class FakeKernel:
         memory = f"MemTotal: 8388608 kB\nMemAvailable: {available_mib << 10} kB\n"
         self.files: dict[str, str] = {
             **{f"{folder}/{each.name}": "600\n" for each in TIMEOUTS},
+            **{f"{folder}/{each.name}": "0\n" for each in FLAGS},
             LIMIT: f"{limit}\n",
             INITIAL_NAMESPACE_ONLY: f"{limit}\n",
             BUCKETS: f"{buckets}\n",

@@ -90,6 +90,7 @@ def wish(policy: ConntrackPolicy) -> Wish:
     own = table if table and table.sizing else None
     given = table.max_entries if table else None
     size = fixed(given, table) if table and given is not None else {}
+    flags = spec.flags.settings() if spec.flags else {}
     numbers = NodeSpec(
         policy_ref=PolicyRef(
             name=policy.name, uid=policy.uid, generation=policy.generation
@@ -98,7 +99,7 @@ def wish(policy: ConntrackPolicy) -> Wish:
         revision="",
         mode=NodeMode.OBSERVE if spec.mode is Mode.OBSERVE else NodeMode.ENFORCE,
         adjust=spec.table.adjust if spec.table else Adjust.EXACT,
-        settings={**size, **spec.timeouts},
+        settings={**size, **spec.timeouts, **flags},
         pressure=spec.pressure,
         soak_seconds=spec.rollout.soak_seconds,
     )

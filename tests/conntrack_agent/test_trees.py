@@ -1,10 +1,12 @@
 """One whole pass on each kernel family, from the wish to the answer."""
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from conntrack_agent.agent import Agent
+from conntrack_agent.fake_kernel import FakeKernel
 from conntrack_agent.kernel import LinuxKernel
 from conntrack_agent.observations import HASHSIZE, LEGACY_HASHSIZE
 from conntrack_agent.testing import (
@@ -28,15 +30,27 @@ WISH = {
     "nf_conntrack_udp_timeout": 45,
     "nf_conntrack_gre_timeout": 40,
     "nf_conntrack_dccp_timeout_open": 600,
+    "nf_conntrack_tcp_loose": 0,
+    "nf_conntrack_tcp_max_retrans": 5,
+    "nf_conntrack_tcp_ignore_invalid_rst": 1,
+    "nf_conntrack_acct": 1,
+    "nf_conntrack_log_invalid": 6,
+    "nf_conntrack_events": 0,
 }
 GRE, DCCP = "nf_conntrack_gre_timeout", "nf_conntrack_dccp_timeout_open"
+RST, ACCT = "nf_conntrack_tcp_ignore_invalid_rst", "nf_conntrack_acct"
+EVENTS = "nf_conntrack_events"
 
 TREES = {
-    "ip_conntrack-2.6": ({GRE, DCCP}, "LegacyNames NoSysctlBuckets", "ProcStat"),
-    "linux-4.4": ({GRE, DCCP}, "NoSysctlBuckets", "None"),
-    "linux-4.15": ({GRE}, "", "None"),
-    "linux-5.4": (set(), "", "None"),
-    "linux-5.10": (set(), "", "ProcStat"),
+    "ip_conntrack-2.6": (
+        {GRE, DCCP, RST, ACCT, EVENTS},
+        "LegacyNames NoSysctlBuckets",
+        "ProcStat",
+    ),
+    "linux-4.4": ({GRE, DCCP, RST}, "NoSysctlBuckets", "None"),
+    "linux-4.15": ({GRE, RST}, "", "None"),
+    "linux-5.4": ({RST}, "", "None"),
+    "linux-5.10": ({RST}, "", "ProcStat"),
     "linux-5.15": (set(), "", "None"),
     "linux-6.1": (set(), "", "ProcStat"),
     "linux-6.8": (set(), "", "None"),
@@ -99,3 +113,43 @@ def test_a_wish_is_carried_out_proved_and_taken_back(
     agent.accept(conntrack_node(back, generation=2))
     agent.pass_once(NOW)
     assert before == {each: each.read_text() for each in before}
+
+
+@cases
+def test_auto_is_refused_where_it_means_something_else(
+    name: str, without: set[str], words: str, counters: str, tmp_path: Path
+) -> None:
+    """Old kernels would take the number and mean Enabled; the node says so instead."""
+    del words, counters
+    root = tree(FIXTURES / name, tmp_path / "host")
+    agent = Agent(LinuxKernel(root), FakeJournal(), clock=FakeClock())
+
+    agent.accept(conntrack_node(node_spec({EVENTS: 2})))
+    status = agent.pass_once(NOW)
+
+    assert status is not None
+    ready = find(status.conditions, NodeCondition.READY)
+    assert ready is not None
+    if EVENTS in without:
+        assert "this kernel has no nf_conntrack_events" in ready.message
+    elif RST in without:
+        assert "WriteRefused" == ready.reason
+        assert "has no Auto for nf_conntrack_events, only Enabled" in ready.message
+    else:
+        assert "Applied" == ready.reason
+
+
+def test_a_kernel_that_does_not_take_auto_is_explained() -> None:
+    """5.14 to 5.18 answer with an error that says nothing to a person."""
+    kernel = FakeKernel()
+    kernel.write_errors[f"proc/sys/net/netfilter/{EVENTS}"] = errno.EINVAL
+    agent = Agent(kernel, FakeJournal(), clock=FakeClock())
+
+    agent.accept(conntrack_node(node_spec({EVENTS: 2})))
+    status = agent.pass_once(NOW)
+
+    assert status is not None
+    (failure,) = status.failures
+    assert "Invalid argument (EINVAL); this kernel (6.12.0-fake) has no Auto" in (
+        failure.message
+    )

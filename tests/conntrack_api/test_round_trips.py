@@ -19,6 +19,7 @@ from conntrack_api.codec import (
 )
 from conntrack_api.conditions import Condition
 from conntrack_api.errors import InvalidObject
+from conntrack_api.flags import Events, Flags, LogInvalid, Switch
 from conntrack_api.node import (
     ConntrackNode,
     Failure,
@@ -83,6 +84,14 @@ pressures = st.builds(
     critical_percent=st.integers(51, 100),
 )
 
+flags = st.builds(
+    Flags,
+    tcp_loose=st.none() | st.sampled_from(Switch),
+    tcp_max_retrans=st.none() | st.integers(0, 255),
+    log_invalid=st.none() | st.sampled_from(LogInvalid),
+    events=st.none() | st.sampled_from(Events),
+)
+
 specs = st.builds(
     PolicySpec,
     node_selector=selectors,
@@ -91,6 +100,7 @@ specs = st.builds(
     timeouts=st.dictionaries(
         st.sampled_from([row.name for row in TIMEOUTS]), st.integers(1, 2_147_483)
     ),
+    flags=st.none() | flags,
     pressure=pressures,
 )
 
@@ -153,6 +163,8 @@ anything = st.recursive(
                     "matchLabels",
                     "table",
                     "timeouts",
+                    "flags",
+                    "events",
                     "tcp",
                     "settings",
                     "a",

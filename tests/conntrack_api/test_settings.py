@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from conntrack_api.settings import (
     BY_NAME,
+    FLAGS,
     MAX_BUCKETS,
     MAX_ENTRIES,
     MAX_TIMEOUT_SECONDS,
@@ -31,7 +32,7 @@ def test_names_and_fields_are_unique() -> None:
     """
     assert len(SETTINGS) == len(BY_NAME)
     assert len(SETTINGS) == len({row.field for row in SETTINGS})
-    assert (NF_CONNTRACK_MAX, NF_CONNTRACK_BUCKETS, *TIMEOUTS) == SETTINGS
+    assert (NF_CONNTRACK_MAX, NF_CONNTRACK_BUCKETS, *TIMEOUTS, *FLAGS) == SETTINGS
 
 
 @rows
@@ -41,7 +42,8 @@ def test_a_row_is_whole(row: Setting) -> None:
     """
     assert row.name.startswith("nf_conntrack_")
     assert f"netfilter/{row.name}" == row.file
-    assert 1 <= row.minimum < row.maximum <= MAX_ENTRIES
+    assert f"ipv4/netfilter/{row.name.replace('nf_', 'ip_')}" == row.legacy_file
+    assert (0 if row in FLAGS else 1) <= row.minimum < row.maximum <= MAX_ENTRIES
     assert row.note
     assert not row.note.endswith(".")
     assert row.kernel_default
@@ -60,6 +62,19 @@ def test_a_timeout_is_stored_by_every_kernel_as_given(row: Setting) -> None:
     )
     assert MAX_TIMEOUT_SECONDS == (2**31 - 1) // 1000
     assert 1 <= int(row.kernel_default.split()[0]) <= row.maximum
+
+
+@pytest.mark.parametrize("row", FLAGS, ids=lambda row: row.field)
+def test_a_flag_is_words_for_numbers_within_its_bounds(row: Setting) -> None:
+    """
+    Each word has a number of its own; without words the number itself is said.
+    """
+    numbers = set(row.words.values())
+
+    assert len(numbers) == len(row.words)
+    assert (row.unit is Unit.WORD) == bool(row.words)
+    assert not numbers or (row.minimum, row.maximum) == (min(numbers), max(numbers))
+    assert row.kernel_default.split()[0] in (row.words or {"3": 3})
 
 
 def test_the_largest_table_is_possible() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from conntrack_api.settings import SETTINGS, TIMEOUTS, Setting
+from conntrack_api.settings import FLAGS, SETTINGS, TIMEOUTS, Setting
 
 Schema = dict[str, Any]
 
@@ -69,12 +69,37 @@ def test_the_table_of_a_policy_is_described_as_in_the_table(
     The size's two fields name their kernel setting, unit and bounds.
     """
     table = schemas["ConntrackPolicy"]["properties"]["spec"]["properties"]["table"]
-    for row in set(SETTINGS) - set(TIMEOUTS):
+    for row in set(SETTINGS) - set(TIMEOUTS) - set(FLAGS):
         schema = table["properties"][row.field.removeprefix("table.")]
 
         assert f"Unit: {row.unit}" in schema["description"]
         assert f"Bounds: {row.minimum} to {row.maximum}" in schema["description"]
         assert f"Kernel: {row.name}" in schema["description"]
+
+
+def test_a_policy_has_exactly_the_flags_of_the_table(
+    schemas: dict[str, Schema],
+) -> None:
+    """
+    Order, words, bounds and descriptions are those of the table.
+    """
+    tree = schemas["ConntrackPolicy"]["properties"]["spec"]["properties"]["flags"]
+    found = tree["properties"]
+
+    assert [row.field for row in FLAGS] == [f"flags.{name}" for name in found]
+    for row, schema in zip(FLAGS, found.values(), strict=True):
+        assert list(row.words) == schema.get("enum", [])
+        if not row.words:
+            bounds = (schema["minimum"], schema["maximum"])
+            assert (row.minimum, row.maximum) == bounds
+        values = f"Values: {', '.join(row.words)}. " if row.words else "Bounds: "
+        for words in (
+            f"{row.note}. ",
+            values,
+            f"an untouched kernel has {row.kernel_default}. ",
+            f"Kernel: {row.name}.",
+        ):
+            assert words in schema["description"]
 
 
 def test_a_node_has_exactly_the_settings_of_the_table(

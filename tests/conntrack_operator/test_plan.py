@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conntrack_api.flags import Events, Flags, Switch
 from conntrack_api.node import NodeMode
 from conntrack_api.policy import Adjust, ConntrackPolicy, Mode, OnRemoval, TableSize
 from conntrack_api.settings import (
@@ -59,7 +60,11 @@ def test_facts_first() -> None:
 
 def test_numbers_after_the_facts() -> None:
     """A node that has reported is told what the policy asks, as numbers."""
-    asked = policy(table=TableSize(max_entries=10_000), timeouts={ESTABLISHED: 60})
+    asked = policy(
+        table=TableSize(max_entries=10_000),
+        timeouts={ESTABLISHED: 60},
+        flags=Flags(events=Events.AUTO, tcp_loose=Switch.DISABLED),
+    )
     observing = conntrack_node(spec=told(asked).spec, facts=FACTS)
 
     planned = told(asked, observing)
@@ -69,6 +74,8 @@ def test_numbers_after_the_facts() -> None:
         "nf_conntrack_max": 10_000,
         "nf_conntrack_buckets": 2560,
         ESTABLISHED: 60,
+        "nf_conntrack_tcp_loose": 0,
+        "nf_conntrack_events": 2,
     }
     assert expected == planned.spec.settings
     assert planned.final
@@ -158,6 +165,9 @@ def test_revision_is_known_to_other_releases() -> None:
         pytest.param(policy("other"), True, id="another policy, same wish"),
         pytest.param(policy(mode=Mode.OBSERVE), False, id="mode"),
         pytest.param(policy(timeouts={ESTABLISHED: 60}), False, id="a timeout"),
+        pytest.param(
+            policy(flags=Flags(tcp_loose=Switch.DISABLED)), False, id="a flag"
+        ),
         pytest.param(policy(table=TableSize(max_entries=4096)), False, id="size"),
         pytest.param(
             policy(table=TableSize(max_entries=131072, adjust=Adjust.RAISE_ONLY)),

@@ -13,6 +13,7 @@ from conntrack_api.conditions import (
     NodeCondition,
     NodeReason,
 )
+from conntrack_api.flags import Flags
 from conntrack_api.node import (
     BucketsPath,
     NodeFacts,
@@ -73,6 +74,7 @@ def policy(  # noqa: PLR0913 - one for each field that tests vary
     mode: Mode = Mode.ENFORCE,
     table: TableSize | None = TableSize(max_entries=MAX_ENTRIES),  # noqa: B008 - frozen
     timeouts: Mapping[str, int] | None = None,
+    flags: Flags | None = None,
     pressure: Pressure = Pressure(),  # noqa: B008 - frozen
     rollout: Rollout = AT_ONCE,
     on_removal: OnRemoval = OnRemoval.KEEP,
@@ -96,6 +98,7 @@ def policy(  # noqa: PLR0913 - one for each field that tests vary
             mode=mode,
             table=table,
             timeouts=timeouts or {},
+            flags=flags,
             pressure=pressure,
             rollout=rollout,
             on_removal=on_removal,
