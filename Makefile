@@ -18,6 +18,10 @@ $(READY): requirements/dev.txt pyproject.toml dev/setup.sh
 .PHONY: setup
 setup: $(READY) ## Make the virtual environment from the lock file (hashes checked)
 
+.PHONY: faults
+faults: $(READY) ## Kill the agent at every system call that writes; minutes
+	@$(BIN)/python -m pytest -m faults tests/conntrack_agent $(PYTEST)
+
 .PHONY: demo
 demo: $(READY) ## Run the product for real on this machine (HOLD=1 keeps it open)
 	@$(BIN)/python -m demo $(if $(HOLD),--hold)
