@@ -15,7 +15,7 @@ from conntrack_api.bounds import Range
 from conntrack_api.decode import Json, camel, decode
 from conntrack_api.durations import nested
 from conntrack_api.errors import InvalidObject, Problem
-from conntrack_api.node import ConntrackNode, NodeSpec, NodeStatus
+from conntrack_api.node import HOLD, ConntrackNode, NodeSpec, NodeStatus
 from conntrack_api.policy import KIND, ConntrackPolicy, PolicySpec, PolicyStatus
 from conntrack_api.rollout import Share
 from conntrack_api.settings import BY_NAME
@@ -126,6 +126,7 @@ def node_from_object(obj: Json) -> ConntrackNode:
         uid=meta.get("uid", ""),
         generation=meta.get("generation", 0),
         resource_version=meta.get("resourceVersion", ""),
+        hold=(meta.get("annotations") or {}).get(HOLD),
         deleting=bool(meta.get("deletionTimestamp")),
         spec=spec,
         status=NodeStatus() if unread else status,

@@ -74,6 +74,7 @@ class NodeReason(StrEnum):
     NOT_LOADED = "NotLoaded"
     WOULD_DROP = "WouldDrop"
     NOT_ENOUGH_MEMORY = "NotEnoughMemory"
+    ON_HOLD = "OnHold"
     CONTENDED = "Contended"
     JOURNAL_UNAVAILABLE = "JournalUnavailable"
     BELOW_THRESHOLD = "BelowThreshold"

@@ -18,6 +18,9 @@ from conntrack_api.sizing import Sized
 KIND: Final = "ConntrackNode"
 PLURAL: Final = "conntracknodes"
 
+HOLD: Final = "conntrack.dev/hold"
+"""Annotation: a person's reason why this node must be left alone."""
+
 
 MAX_EPOCH: Final = 2_147_483_647
 """Transitions of a Lease are numbers of 32 bits."""
@@ -188,5 +191,7 @@ class ConntrackNode:
     generation: int
     resource_version: str = ""
     deleting: bool = False
+    hold: str | None = None
+    """Why nothing may be written on this node; ``None``: it may."""
     spec: NodeSpec
     status: NodeStatus = field(default_factory=NodeStatus)

@@ -74,7 +74,10 @@ class Agent:
         """
         known = self.accepted
         offered = Accepted(
-            object_uid=node.uid, generation=node.generation, spec=node.spec
+            object_uid=node.uid,
+            generation=node.generation,
+            spec=node.spec,
+            hold=node.hold,
         )
         back = self._notes.memory.absent
         if known and known.outranks(offered):
@@ -147,7 +150,7 @@ class Agent:
                 pending=tuple(str(change) for change in difference.changes),
             )
         else:
-            seen, found = self._enforcer.enforce(spec, seen)
+            seen, found = self._enforcer.enforce(spec, seen, accepted.hold)
         load = self._meter.look(seen, self._notes.memory.counters)
         found = replace(found, load=load)
         self._last = report(

@@ -71,8 +71,12 @@ class Findings:
     """Changes that wait for their moment, as text."""
     drifted: tuple[str, ...] = ()
     """Values that somebody else changed after we had applied ours, as text."""
+    writer: str = ""
+    """Who may have changed them, for a message; empty when nobody fits."""
     contended: bool = False
     """The hour's corrections are used up."""
+    hold: str | None = None
+    """Why a person wants nothing to be written; ``None``: nobody does."""
     journal: str = ""
     """Why the journal cannot be used; empty when it can."""
     load: Load = field(default_factory=Load)

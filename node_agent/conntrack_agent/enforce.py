@@ -18,6 +18,7 @@ from conntrack_agent.drift import Corrections, consider, settled
 from conntrack_agent.notes import Notes
 from conntrack_agent.observations import Observation
 from conntrack_agent.observe import Reader, observe
+from conntrack_agent.writers import likely_writer
 from conntrack_api.conditions import NodeReason
 from conntrack_api.node import Failure, NodeMode, NodeSpec
 
@@ -61,7 +62,7 @@ class Enforcer:
         self._failed: tuple[Failure, ...] = ()
 
     def enforce(
-        self, spec: NodeSpec, seen: Observation
+        self, spec: NodeSpec, seen: Observation, hold: str | None = None
     ) -> tuple[Observation, Findings]:
         """
         Make the kernel as the spec says, or say why not yet.
@@ -69,6 +70,7 @@ class Enforcer:
         Args:
             spec: Enforce or Revert.
             seen: The kernel as it was found.
+            hold: Why a person wants nothing to be written; ``None``: nobody does.
 
         Returns:
             The kernel as it is now, and what is to be said about it.
@@ -80,21 +82,30 @@ class Enforcer:
         if key != self._key:
             self._key, self._held, self._failed = key, frozenset(), ()
         wanted = self._difference(spec, seen)
+        if hold is not None:
+            drifted = self._drifted(spec, wanted)
+            found = self._findings(wanted, drifted=drifted, cores=seen.host.cores)
+            return seen, replace(found, hold=hold)
         obstacle = self._obstacle(seen)
         if not wanted.changes:
             if not obstacle:
                 self._settle(spec, wanted, key)
             return seen, self._findings(wanted, journal=obstacle)
         drifted = self._drifted(spec, wanted)
+        cores = seen.host.cores
         if obstacle:
-            return seen, self._findings(wanted, drifted=drifted, journal=obstacle)
+            return seen, self._findings(
+                wanted, drifted=drifted, journal=obstacle, cores=cores
+            )
         corrections, now = consider(
             self._corrections, key, self._clock(), self._chance()
         )
         if now:
             return self._write(spec, wanted, seen, corrections)
         self._corrections = corrections
-        return seen, self._findings(self._with_failures(wanted), drifted=drifted)
+        return seen, self._findings(
+            self._with_failures(wanted), drifted=drifted, cores=cores
+        )
 
     def _write(
         self,
@@ -173,6 +184,7 @@ class Enforcer:
         *,
         drifted: tuple[Change, ...] = (),
         journal: str = "",
+        cores: int = 0,
     ) -> Findings:
         """
         Collect what `report` needs.
@@ -184,6 +196,7 @@ class Enforcer:
             failures=difference.refusals,
             pending=tuple(str(change) for change in difference.changes),
             drifted=tuple(str(change) for change in drifted),
+            writer=likely_writer(drifted, memory.baseline, cores),
             contended=self._corrections.contended,
             journal=journal or self._notes.complaint,
         )

@@ -21,6 +21,8 @@ class Accepted:
     generation: int
     """Its ``metadata.generation``; a lower one never wins."""
     spec: NodeSpec
+    hold: str | None = None
+    """Why nothing may be written; ``None``: it may."""
 
     def outranks(self, other: "Accepted") -> bool:
         """

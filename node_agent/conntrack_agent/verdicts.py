@@ -52,6 +52,10 @@ def ready(spec: NodeSpec, generation: int, found: Findings) -> Condition:
         waiting = f"; would change {', '.join(found.pending)}" if found.pending else ""
         cannot = f"; could not: {_listed(hard)}" if hard else ""
         return answer(_TRUE, NodeReason.OBSERVING, f"reports only{waiting}{cannot}")
+    if found.hold is not None:
+        waiting = f"; would change {', '.join(found.pending)}" if found.pending else ""
+        message = f"nothing is written: {found.hold or 'no reason was given'}{waiting}"
+        return answer(_FALSE, NodeReason.ON_HOLD, message)
     if found.journal:
         message = f"nothing is written without a journal: {found.journal}"
         return answer(_FALSE, NodeReason.JOURNAL_UNAVAILABLE, message)
@@ -120,7 +124,8 @@ def drifted(generation: int, found: Findings) -> Condition:
     Answer whether somebody else changed what we had applied.
     """
     has = bool(found.drifted)
-    listed = cut(", ".join(found.drifted), LONGEST_MESSAGE)
+    writer = f"; {found.writer}" if found.writer else ""
+    listed = cut(", ".join(found.drifted), LONGEST_MESSAGE - len(writer)) + writer
     return Condition(
         type=NodeCondition.DRIFTED,
         status=_TRUE if has else _FALSE,

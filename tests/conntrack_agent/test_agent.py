@@ -624,6 +624,79 @@ def test_restarts_do_not_prolong_a_fight() -> None:
     assert [f"{ESTABLISHED}=86400"] * PER_HOUR == node.kernel.writes
 
 
+@pytest.mark.parametrize("every", [1, 10, 60])
+def test_a_day_of_war_costs_few_writes(every: int) -> None:
+    """Another writer that never tires: three writes an hour of ours, and it is told."""
+    node = Node()
+    node.agent.accept(conntrack_node(node_spec({ESTABLISHED: 86400})))
+    node.run()
+    node.done.clear()
+    times: list[float] = []
+    node.kernel.after_write = lambda _: times.append(node.clock())
+
+    for second in range(0, int(24 * HOUR), 10):
+        for _ in range(0, 10, every):
+            if second % every == 0:
+                node.kernel.poke(TIMEOUT, 1)
+        status = node.run(seconds=10)
+
+    assert len(node.kernel.writes) <= 24 * PER_HOUR
+    assert len(node.kernel.writes) >= 23 * PER_HOUR
+    for first in times:
+        assert sum(1 for each in times if 0 <= each - first < HOUR) <= PER_HOUR
+    assert "Contended" == reason(status)
+    assert f"{ESTABLISHED} 1 -> 86400" in said(status, NodeCondition.DRIFTED).message
+
+
+def test_the_likely_writer_is_named() -> None:
+    """Two cores, and kube-proxy's numbers for two cores."""
+    node = Node()
+    node.agent.accept(conntrack_node(node_spec(BIGGER)))
+    node.run()
+    node.kernel.poke(LIMIT, 131072)
+
+    message = said(node.run(), NodeCondition.DRIFTED).message
+
+    assert f"{MAX} 131072 -> 262144; the numbers are kube-proxy's" in message
+
+
+def test_a_node_on_hold_is_left_alone() -> None:
+    """A person's annotation stops all writing, is told, and survives a restart."""
+    node = Node()
+    held = replace(conntrack_node(node_spec(BIGGER)), hold="tcpdump until noon")
+    node.agent.accept(held)
+
+    status = node.run(passes=3)
+
+    assert [] == node.kernel.writes
+    assert ("False", "OnHold") == (said(status).status, reason(status))
+    assert "tcpdump until noon; would change " in said(status).message
+    node.start()
+    assert "OnHold" == reason(node.run(passes=3))
+    assert [] == node.kernel.writes
+
+    # The generation stays as it is: an annotation is no part of the spec.
+    assert node.agent.accept(replace(held, hold=None))
+    assert "Applied" == reason(node.run())
+    assert NEW == node.values
+
+
+def test_drift_on_hold_is_told_and_not_put_back() -> None:
+    """What somebody changes meanwhile is seen, and stays until the hold is over."""
+    node = Node()
+    applied = conntrack_node(node_spec(BIGGER))
+    node.agent.accept(applied)
+    node.run()
+    node.agent.accept(replace(applied, hold=""))
+    node.kernel.poke(TIMEOUT, 1)
+
+    status = node.run(passes=5)
+
+    assert 1 == node.kernel.value(TIMEOUT)
+    assert "no reason was given" in said(status).message
+    assert "True" == said(status, NodeCondition.DRIFTED).status
+
+
 def test_drift_while_the_agent_was_away_is_drift() -> None:
     """What was applied in this boot is put back like any other drift, not at once."""
     node = Node()

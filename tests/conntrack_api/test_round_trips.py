@@ -283,3 +283,20 @@ def test_a_rule_between_fields_is_about_nothing_else(spec: PolicySpec) -> None:
 
     assert () == spec.problems()
     assert ["spec.pressure.warnPercent"] == [each.field for each in broken.problems()]
+
+
+def test_a_hold_is_read_from_its_annotation() -> None:
+    """
+    The reason is a person's text; without the annotation there is no hold.
+    """
+    spec = NodeSpec(
+        policy_ref=PolicyRef(name="web", uid="u", generation=1),
+        node_uid="n",
+        revision="r",
+        mode=NodeMode.ENFORCE,
+    )
+    obj = {"metadata": {"name": "n1", "uid": "u"}, "spec": to_object(spec)}
+    held = {**obj, "metadata": {"annotations": {"conntrack.dev/hold": "tcpdump"}}}
+
+    assert node_from_object(obj).hold is None
+    assert "tcpdump" == node_from_object(held).hold
