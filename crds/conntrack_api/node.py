@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 from conntrack_api.bounds import Items, Range, Text
 from conntrack_api.conditions import Condition
-from conntrack_api.policy import Adjust, Pressure
+from conntrack_api.policy import DEFAULT_STALL, MAX_STALL, Adjust, Pressure
 from conntrack_api.sizing import Sized
 
 KIND: Final = "ConntrackNode"
@@ -106,6 +106,7 @@ class NodeSpec:
     """How long the node must be well before a change counts as done."""
     revised_at: str | None = None
     """When the operator first wrote this revision, RFC 3339."""
+    max_stall_milliseconds: Annotated[int, Range(1, MAX_STALL)] = DEFAULT_STALL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

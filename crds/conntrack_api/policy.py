@@ -34,6 +34,12 @@ Used when a policy gives neither ``buckets`` nor ``entriesPerBucket``.
 kube-proxy's ratio, and the kernel's own up to 5.10.
 """
 
+DEFAULT_STALL: Final = 200
+"""Milliseconds for which a resize may stop packets."""
+
+MAX_STALL: Final = 60_000
+"""Milliseconds; longer than the largest table takes."""
+
 
 class Mode(StrEnum):
     """Whether the agents write."""
@@ -94,6 +100,7 @@ class TableSize:
     entries_per_bucket: Annotated[int, Range(1, MAX_ENTRIES_PER_BUCKET)] | None = None
     buckets: Annotated[int, Range(MIN_BUCKETS, MAX_BUCKETS)] | None = None
     adjust: Adjust = Adjust.EXACT
+    max_stall_milliseconds: Annotated[int, Range(1, MAX_STALL)] = DEFAULT_STALL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from typing import Final
 from conntrack_agent.changes import Change, Difference
 from conntrack_agent.observations import Observation, file_of
 from conntrack_agent.size import limit_order, resize
+from conntrack_agent.stall import Stall
 from conntrack_api.conditions import NodeReason
 from conntrack_api.node import Failure, NodeSpec
 from conntrack_api.policy import Adjust
@@ -33,13 +34,14 @@ _AUTO: Final = NF_CONNTRACK_EVENTS.words["Auto"]
 _NEWER: Final = TCP_IGNORE_INVALID_RST.name
 
 
-def diff(spec: NodeSpec, seen: Observation) -> Difference:
+def diff(spec: NodeSpec, seen: Observation, stall: Stall | None = None) -> Difference:
     """
     Compare what is asked with what is.
 
     Args:
         spec: What the node was told.
         seen: The kernel as it was found.
+        stall: What a resize may cost now; ``None``: anything.
 
     Returns:
         Changes in the order in which they are to be written, and a refusal for each
@@ -54,16 +56,20 @@ def diff(spec: NodeSpec, seen: Observation) -> Difference:
             )
         )
     asked = {name: spec.settings[name] for name in spec.settings if name in seen.values}
-    return _compared(asked, spec.adjust, seen, tuple(_lacking(spec.settings, seen)))
+    lacking = tuple(_lacking(spec.settings, seen))
+    return _compared(asked, spec.adjust, seen, lacking, stall)
 
 
-def revert(baseline: Mapping[str, int], seen: Observation) -> Difference:
+def revert(
+    baseline: Mapping[str, int], seen: Observation, stall: Stall | None = None
+) -> Difference:
     """
     Compare the baseline with what is.
 
     Args:
         baseline: Kernel name to the value found before our first write of it.
         seen: The kernel as it was found.
+        stall: What a resize may cost now; ``None``: anything.
 
     Returns:
         As `diff`, with the same care: a baseline that no longer fits is refused. A
@@ -71,7 +77,8 @@ def revert(baseline: Mapping[str, int], seen: Observation) -> Difference:
     """
     asked = {name: baseline[name] for name in baseline if name in seen.values}
     unreadable = {name: baseline[name] for name in baseline if name in seen.unreadable}
-    return _compared(asked, Adjust.EXACT, seen, tuple(_lacking(unreadable, seen)))
+    lacking = tuple(_lacking(unreadable, seen))
+    return _compared(asked, Adjust.EXACT, seen, lacking, stall)
 
 
 def _compared(
@@ -79,6 +86,7 @@ def _compared(
     adjust: Adjust,
     seen: Observation,
     lacking: tuple[Failure, ...],
+    stall: Stall | None,
 ) -> Difference:
     """
     Compare settings that this kernel has.
@@ -95,6 +103,7 @@ def _compared(
             if name in _SIZE
         },
         seen,
+        stall,
     )
     rest = {name: value for name, value in differing.items() if name not in _SIZE}
     without_auto = _without_auto(seen)

@@ -18,11 +18,15 @@ from conntrack_agent.drift import Corrections, consider, settled
 from conntrack_agent.notes import Notes
 from conntrack_agent.observations import Observation
 from conntrack_agent.observe import Reader, observe
+from conntrack_agent.stall import learnt
 from conntrack_agent.writers import likely_writer
 from conntrack_api.conditions import NodeReason
 from conntrack_api.node import Failure, NodeMode, NodeSpec
+from conntrack_api.settings import NF_CONNTRACK_BUCKETS
 
 log = logging.getLogger("conntrack_agent")
+
+_BUCKETS = NF_CONNTRACK_BUCKETS.name
 
 
 class Kernel(Reader, Writer, Protocol):
@@ -120,10 +124,16 @@ class Enforcer:
         intent = self._notes.memory.intending(
             spec.revision, wanted.changes, corrections.times
         )
+        entries, began = seen.entries or 0, self._clock()
+        resizes = any(each.setting == _BUCKETS for each in wanted.changes)
+        if resizes:
+            intent = intent.resizing(began, entries)
         if not self._notes.save(intent):
             return seen, self._findings(wanted)
         self._corrections = corrections
+        began = self._clock()
         outcomes = apply(wanted.changes, self._kernel)
+        took = self._clock() - began
         self._failed = tuple(each.failure for each in outcomes if each.failure)
         self._held |= {each.change.setting for each in outcomes if not each.failure}
         log.info(
@@ -134,6 +144,9 @@ class Enforcer:
                 "failed": [f"{each.setting}: {each.message}" for each in self._failed],
             },
         )
+        if resizes and not any(each.setting == _BUCKETS for each in self._failed):
+            price = learnt(intent.nanoseconds_per_entry, took, entries)
+            self._notes.memory = replace(intent, nanoseconds_per_entry=price)
         seen = replace(observe(self._kernel), entry_bytes=seen.entry_bytes)
         left = self._difference(spec, seen)
         if left.changes or not _only_unsupported(left):
@@ -158,9 +171,12 @@ class Enforcer:
         Compare with the spec, or with the baseline until that is back.
         """
         memory = self._notes.memory
+        stall = memory.stall(spec.max_stall_milliseconds, self._clock())
         if spec.mode != NodeMode.REVERT:
-            return diff(spec, seen)
-        return Difference() if memory.reverted else revert(memory.baseline, seen)
+            return diff(spec, seen, stall)
+        if memory.reverted:
+            return Difference()
+        return revert(memory.baseline, seen, stall)
 
     def _drifted(self, spec: NodeSpec, wanted: Difference) -> tuple[Change, ...]:
         """

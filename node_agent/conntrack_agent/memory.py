@@ -9,6 +9,13 @@ from dataclasses import dataclass, field, replace
 
 from conntrack_agent.changes import Change
 from conntrack_agent.counters import Sample
+from conntrack_agent.stall import (
+    LONGEST_REST,
+    NANOSECONDS_PER_ENTRY,
+    Stall,
+    predicted,
+    rest,
+)
 from conntrack_api.node import NodeMode, NodeSpec
 
 
@@ -37,12 +44,13 @@ class Memory:
     """Everything the journal holds."""
 
     boot_id: str = ""
-    """The boot that everything speaks of but `accepted` and `absent`."""
+    """The boot that everything speaks of, but for what is said to outlive one."""
     baseline: Mapping[str, int] = field(default_factory=dict)
     """Kernel name to the value found before our first write of it in this boot."""
     accepted: Accepted | None = None
+    """The wish in force; outlives a boot."""
     absent: bool = False
-    """The object of `accepted` was last heard to be gone: hands off."""
+    """The object of `accepted` is gone: hands off; outlives a boot."""
     applied_revision: str | None = None
     """The last revision that was carried out in this boot."""
     intent: Mapping[str, int] = field(default_factory=dict)
@@ -59,6 +67,11 @@ class Memory:
     counters: Sample = field(default_factory=dict)
     """The drop counters at our first sight of this boot, CPU by CPU."""
 
+    resize_after: float = 0.0
+    """Before that no further resize of the buckets, monotonic seconds."""
+    nanoseconds_per_entry: int = NANOSECONDS_PER_ENTRY
+    """What a resize takes for each entry on this host; outlives a boot."""
+
     @property
     def reverted(self) -> bool:
         """
@@ -71,13 +84,37 @@ class Memory:
             and accepted.spec.revision == self.applied_revision
         )
 
+    def stall(self, most_milliseconds: int, now: float) -> Stall:
+        """
+        Say what a resize may cost at the moment.
+        """
+        wait = self.resize_after - now
+        return Stall(
+            most_milliseconds=most_milliseconds,
+            nanoseconds=self.nanoseconds_per_entry,
+            # A longer one was of another clock.
+            wait=wait if wait <= LONGEST_REST else 0.0,
+        )
+
+    def resizing(self, now: float, entries: int) -> "Memory":
+        """
+        Note that the buckets are about to be changed.
+        """
+        price = predicted(entries, self.nanoseconds_per_entry)
+        return replace(self, resize_after=now + rest(price))
+
     def of_boot(self, boot_id: str) -> "Memory":
         """
         Forget what belongs to an earlier boot: a reboot undoes every write.
         """
         if boot_id == self.boot_id:
             return self
-        return Memory(boot_id=boot_id, accepted=self.accepted, absent=self.absent)
+        return Memory(
+            boot_id=boot_id,
+            accepted=self.accepted,
+            absent=self.absent,
+            nanoseconds_per_entry=self.nanoseconds_per_entry,
+        )
 
     def accepting(self, accepted: Accepted) -> "Memory":
         """

@@ -6,6 +6,7 @@ Computes only. The promises kept here:
 - growing: buckets, then limit; shrinking: limit, then buckets, so that chains never
   get longer than either end state makes them (`_ordered`);
 - one alone is never written where it would do harm without the other (`resize`);
+- no resize that would stop packets for longer than allowed (`stall`);
 - never a limit below the live entries plus headroom (`_limit_refusal`);
 - never a size that the memory at hand cannot hold (`_memory_refusal`).
 """
@@ -15,6 +16,8 @@ from typing import Final
 
 from conntrack_agent.changes import Change, Difference
 from conntrack_agent.observations import Observation, file_of
+from conntrack_agent.stall import Stall
+from conntrack_agent.stall import refusal as stall_refusal
 from conntrack_api.conditions import NodeReason
 from conntrack_api.node import BucketsPath, Failure
 from conntrack_api.settings import (
@@ -35,7 +38,9 @@ _BUCKETS: Final = NF_CONNTRACK_BUCKETS.name
 _UNLIMITED: Final = 1 << 62
 
 
-def resize(wanted: Mapping[str, int], seen: Observation) -> Difference:
+def resize(
+    wanted: Mapping[str, int], seen: Observation, stall: Stall | None = None
+) -> Difference:
     """
     Order the changes of limit and buckets, or say why they must not be made.
 
@@ -44,6 +49,7 @@ def resize(wanted: Mapping[str, int], seen: Observation) -> Difference:
             Kernel name to value, only of those that are to change, as the kernel
             will show them.
         seen: The kernel as it was found; has both names of `wanted`.
+        stall: What a resize may cost now; ``None``: anything.
 
     Returns:
         Changes in the order in which they are to be written. Whatever is wanted and
@@ -52,7 +58,7 @@ def resize(wanted: Mapping[str, int], seen: Observation) -> Difference:
     refused = {
         name: refusal
         for name in wanted
-        if (refusal := _refusal(name, wanted, seen)) is not None
+        if (refusal := _refusal(name, wanted, seen, stall)) is not None
     }
     ordered = _ordered(wanted, seen)
     for change in ordered:
@@ -107,7 +113,9 @@ def _ordered(wanted: Mapping[str, int], seen: Observation) -> tuple[Change, ...]
     )
 
 
-def _refusal(name: str, wanted: Mapping[str, int], seen: Observation) -> Failure | None:
+def _refusal(
+    name: str, wanted: Mapping[str, int], seen: Observation, stall: Stall | None
+) -> Failure | None:
     """
     Say why a size must not be written; ``None`` when it may.
     """
@@ -128,7 +136,9 @@ def _refusal(name: str, wanted: Mapping[str, int], seen: Observation) -> Failure
         )
     if name == _MAX and (refusal := _limit_refusal(wanted[name], seen)):
         return refusal
-    return _memory_refusal(name, wanted, seen)
+    if refusal := _memory_refusal(name, wanted, seen):
+        return refusal
+    return stall_refusal(stall, seen) if name == _BUCKETS and stall else None
 
 
 def _limit_refusal(limit: int, seen: Observation) -> Failure | None:

@@ -15,7 +15,7 @@ from conntrack_agent.errors import ClusterError, JournalError
 from conntrack_agent.fake_kernel import Effects
 from conntrack_agent.memory import Memory
 from conntrack_api.node import ConntrackNode, NodeMode, NodeSpec, NodeStatus, PolicyRef
-from conntrack_api.policy import Adjust
+from conntrack_api.policy import DEFAULT_STALL, Adjust
 
 ESTABLISHED: Final = "nf_conntrack_tcp_timeout_established"
 
@@ -138,6 +138,7 @@ def node_spec(
     mode: NodeMode = NodeMode.ENFORCE,
     revision: str = "r1",
     adjust: Adjust = Adjust.EXACT,
+    max_stall_milliseconds: int = DEFAULT_STALL,
 ) -> NodeSpec:
     """
     Build what a node is told.
@@ -148,6 +149,7 @@ def node_spec(
         revision=revision,
         mode=mode,
         adjust=adjust,
+        max_stall_milliseconds=max_stall_milliseconds,
         settings={ESTABLISHED: 86400} if settings is None else settings,
     )
 

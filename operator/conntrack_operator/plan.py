@@ -15,6 +15,7 @@ from conntrack_api.codec import to_object
 from conntrack_api.conditions import ConditionStatus, NodeReason
 from conntrack_api.node import NodeMode, NodeSpec, PolicyRef
 from conntrack_api.policy import (
+    DEFAULT_STALL,
     Adjust,
     ConntrackPolicy,
     Mode,
@@ -102,6 +103,9 @@ def wish(policy: ConntrackPolicy) -> Wish:
         settings={**size, **spec.timeouts, **flags},
         pressure=spec.pressure,
         soak_seconds=spec.rollout.soak_seconds,
+        max_stall_milliseconds=(
+            spec.table.max_stall_milliseconds if spec.table else DEFAULT_STALL
+        ),
     )
     facts_first = replace(numbers, mode=NodeMode.OBSERVE, settings={})
     return Wish(facts_first=_revised(facts_first), numbers=_revised(numbers), table=own)

@@ -88,7 +88,11 @@ def test_a_table_is_made_exactly_unless_told_otherwise(api: Api) -> None:
     """
     answer = create(api, "conntrackpolicies", policy(table={"maxEntries": 4096}))
 
-    expected = {"maxEntries": 4096, "adjust": "Exact"}
+    expected = {
+        "maxEntries": 4096,
+        "adjust": "Exact",
+        "maxStallMilliseconds": 200,
+    }
     assert expected == answer.body["spec"]["table"]
 
 
@@ -109,6 +113,7 @@ def test_a_node_gets_the_defaults_that_are_described(api: Api) -> None:
     answer = create(api, "conntracknodes", node())
 
     assert "Exact" == answer.body["spec"]["adjust"]
+    assert 200 == answer.body["spec"]["maxStallMilliseconds"]
     assert {"warnPercent": 80, "criticalPercent": 95} == answer.body["spec"]["pressure"]
     assert "settings" not in answer.body["spec"]
     assert {"observedGeneration": -1} == answer.body["status"]

@@ -48,7 +48,10 @@ def test_every_problem_is_told_at_once() -> None:
 
     selector = "an object with matchLabels, matchExpressions"
     duration = f"must be {ALLOWED}"
-    fields = "one of the fields maxEntries, sizing, entriesPerBucket, buckets, adjust"
+    fields = (
+        "one of the fields maxEntries, sizing, entriesPerBucket, buckets, adjust, "
+        "maxStallMilliseconds"
+    )
     assert [
         f"spec.nodeSelector: required, must be {selector}",
         "spec.priority: invalid value 5000, must be a whole number from -1000 to 1000",

@@ -87,6 +87,18 @@ def test_numbers_after_the_facts() -> None:
     assert "uid-n1" == planned.spec.node_uid
 
 
+def test_the_longest_stall_is_passed_on() -> None:
+    """A bound for the agent; it is no part of what is applied."""
+    patient = TableSize(max_entries=10_000, max_stall_milliseconds=1000)
+    asked = policy(table=patient)
+    observing = conntrack_node(spec=told(asked).spec, facts=FACTS)
+    usual = policy(table=TableSize(max_entries=10_000))
+
+    assert 1000 == told(asked, observing).spec.max_stall_milliseconds
+    assert 200 == told(policy(table=None), observing).spec.max_stall_milliseconds
+    assert told(usual, observing).spec.revision == told(asked, observing).spec.revision
+
+
 def test_numbers_are_not_taken_back_with_the_facts() -> None:
     """Facts that go missing later are an unreadable report, not a command."""
     settled = known(policy())
