@@ -9,6 +9,7 @@ from conntrack_agent.agent import Agent
 from conntrack_agent.fake_kernel import FakeKernel
 from conntrack_agent.kernel import LinuxKernel
 from conntrack_agent.observations import HASHSIZE, LEGACY_HASHSIZE
+from conntrack_agent.stall import LONGEST_REST
 from conntrack_agent.testing import (
     FakeClock,
     FakeJournal,
@@ -86,7 +87,8 @@ def test_a_wish_is_carried_out_proved_and_taken_back(
             file = root / (LEGACY_HASHSIZE if legacy else HASHSIZE)
         return int(file.read_text())
 
-    agent = Agent(LinuxKernel(root), FakeJournal(), clock=FakeClock())
+    clock = FakeClock()
+    agent = Agent(LinuxKernel(root), FakeJournal(), clock=clock)
     agent.accept(conntrack_node(node_spec(WISH)))
     status = agent.pass_once(NOW)
 
@@ -111,6 +113,7 @@ def test_a_wish_is_carried_out_proved_and_taken_back(
 
     back = node_spec({}, mode=NodeMode.REVERT, revision="r2")
     agent.accept(conntrack_node(back, generation=2))
+    clock.sleep(LONGEST_REST)
     agent.pass_once(NOW)
     assert before == {each: each.read_text() for each in before}
 
