@@ -5,11 +5,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
+# Only what is said on the command line: `make e2e KUBECONFIG=file`.
+E2E_KUBECONFIG := $(if $(filter command line,$(origin KUBECONFIG)),$(KUBECONFIG))
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 $(READY): requirements/dev.txt pyproject.toml dev/setup.sh
 	@sh dev/setup.sh $(PYTHON) $(VENV)
@@ -54,6 +57,10 @@ bench: $(READY) ## Memory, CPU and the time from kubectl apply to the kernel
 .PHONY: image
 image: $(READY) ## Build both container images (BASE=image TAG=tag)
 	@$(BIN)/python -m image --base "$(BASE)" --tag "$(TAG)"
+
+.PHONY: e2e
+e2e: $(READY) ## Install into a real node of this machine (or KUBECONFIG=file)
+	@CONNTRACK_E2E_KUBECONFIG="$(E2E_KUBECONFIG)" $(BIN)/python -m pytest -m e2e tests/e2e $(PYTEST)
 
 .PHONY: docs
 docs: $(READY) ## Write the generated pages

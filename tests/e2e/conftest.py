@@ -1,0 +1,104 @@
+"""
+One cluster for all tests of this folder: a real node of this machine, or a given one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from control_plane import ControlPlaneError, ControlPlaneUnavailable, find_binaries
+from e2e.cluster import Cluster, real_node
+from e2e.errors import NodeUnavailable
+from image.errors import ImageUnavailable
+from programs import find_program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KUBECONFIG = "CONNTRACK_E2E_KUBECONFIG"
+"""Environment variable: a cluster to use instead of a node of our own."""
+
+UNAVAILABLE = 3
+"""Exit code where this machine cannot be a node."""
+
+RELEASE, SYSTEM, AGENTS = "conntrack", "conntrack-system", "conntrack-system-agents"
+OPERATOR = "conntrack-conntrack-operator"
+AGENT = f"{OPERATOR}-agent"
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """
+    Bring up the cluster, or take the one that was named.
+    """
+    given = os.environ.get(KUBECONFIG)
+    try:
+        if given:
+            yield somebody_elses(Path(given).absolute())
+            return
+        with real_node() as node:
+            yield node
+    except (NodeUnavailable, ImageUnavailable, ControlPlaneUnavailable) as error:
+        pytest.exit(str(error), returncode=UNAVAILABLE)
+    except ControlPlaneError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+def somebody_elses(kubeconfig: Path) -> Cluster:
+    """
+    Describe a cluster that runs already; nothing of it but our release is touched.
+    """
+    kubectl = shutil.which("kubectl")
+    return Cluster(
+        kubeconfig=kubeconfig,
+        kubectl_program=Path(kubectl) if kubectl else find_binaries().kubectl,
+        helm_program=find_program("helm"),
+    )
+
+
+@pytest.fixture
+def own(cluster: Cluster) -> Cluster:
+    """
+    Give the cluster if it is our own: its kernel may be changed and looked at.
+    """
+    if cluster.layout is None:
+        pytest.skip("this changes or looks into the node, so only on our own")
+    return cluster
+
+
+def values(cluster: Cluster) -> list[str]:
+    """
+    Give the values of every installation, as arguments of helm.
+    """
+    if cluster.layout is None:
+        return []
+    sets = ["image.pullPolicy=Never", f"agent.stateDir={cluster.layout.state}"]
+    return [word for each in sets for word in ("--set", each)]
+
+
+def install(cluster: Cluster, *more: str) -> None:
+    """
+    Install or upgrade our release, and wait until it is ready.
+    """
+    done = cluster.helm(
+        *("upgrade", "--install", RELEASE, "charts/conntrack-operator"),
+        *("--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "120s"),
+        *(*values(cluster), *more),
+        check=False,
+    )
+    assert 0 == done.returncode, done.stderr + cluster.kubectl("get", "events", "-A")
+
+
+@pytest.fixture(scope="session")
+def installed(cluster: Cluster) -> Iterator[Cluster]:
+    """
+    Install once for all tests that only look.
+    """
+    install(cluster)
+    yield cluster
+    cluster.helm("uninstall", RELEASE, "--namespace", SYSTEM, "--wait", check=False)

@@ -1,0 +1,102 @@
+"""
+Installations that cannot work, and what is said.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.e2e.conftest import AGENTS, RELEASE, SYSTEM, values
+
+if TYPE_CHECKING:
+    from e2e.cluster import Cluster
+
+pytestmark = pytest.mark.e2e
+
+CHART = "charts/conntrack-operator"
+
+
+def refusal(cluster: Cluster, release: str, namespace: str, *sets: str) -> str:
+    """
+    Try to install, and give what helm says.
+    """
+    words = [word for each in sets for word in ("--set", each)]
+    done = cluster.helm(
+        *("upgrade", "--install", release, CHART, "--namespace", namespace),
+        *("--create-namespace", "--dry-run=server", *values(cluster), *words),
+        check=False,
+    )
+    assert 0 != done.returncode
+    return done.stderr
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_second_release_is_refused(cluster: Cluster) -> None:
+    """
+    One cluster has one; the sentence names the first.
+    """
+    said = refusal(cluster, "second", "second-system")
+
+    assert f"belongs to the release {RELEASE} in namespace {SYSTEM}" in said
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_restricted_namespace_is_refused(own: Cluster) -> None:
+    """
+    No agent would start there, and only the DaemonSet's events would say so.
+    """
+    label = "pod-security.kubernetes.io/enforce=restricted"
+    own.kubectl("create", "namespace", "strict")
+    own.kubectl("label", "namespace", "strict", label)
+
+    sets = ("agent.namespace.create=false", "agent.namespace.name=strict")
+    said = refusal(own, RELEASE, SYSTEM, *sets)
+
+    assert 'enforces the Pod Security level "restricted"' in said
+    assert "kubectl label --overwrite namespace strict" in said
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_older_crd_is_refused(own: Cluster) -> None:
+    """
+    Fields that an old schema does not know would vanish without a word.
+    """
+    crd = "crd/conntracknodes.conntrack.dev"
+    annotate = ("annotate", "--overwrite", crd)
+    own.kubectl(*annotate, "conntrack.dev/version=0.0.1")
+    said = refusal(own, RELEASE, SYSTEM, "crds.enabled=false")
+    own.kubectl(*annotate, "conntrack.dev/version=0.1.0")
+
+    assert "is of version 0.0.1 where this chart needs 0.1.0" in said
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_image_that_is_not_there_fails_by_name(own: Cluster) -> None:
+    """
+    Helm gives up after the time it was given, and the running agent stays.
+    """
+    done = own.helm(
+        *("upgrade", RELEASE, CHART, "--namespace", SYSTEM, *values(own)),
+        *("--set", "agent.image.repository=missing", "--wait", "--timeout", "20s"),
+        *("--rollback-on-failure",),
+        check=False,
+    )
+    events = own.kubectl("get", "events", "-n", AGENTS)
+
+    assert 0 != done.returncode
+    assert "ErrImageNeverPull" in events
+
+
+def test_without_crds_it_is_refused(own: Cluster) -> None:
+    """
+    The last test: without both kinds there is nothing left to test.
+    """
+    own.helm("uninstall", RELEASE, "--namespace", SYSTEM, "--wait")
+    own.kubectl("delete", "crd", "conntrackpolicies.conntrack.dev")
+    own.kubectl("delete", "crd", "conntracknodes.conntrack.dev")
+
+    said = refusal(own, RELEASE, SYSTEM, "crds.enabled=false")
+
+    assert "the cluster has no CRD conntrackpolicies.conntrack.dev" in said
+    assert "kubectl apply --server-side -f crds/" in said
