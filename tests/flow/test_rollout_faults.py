@@ -1,0 +1,192 @@
+"""
+A rollout over thirty nodes on a real API server, with and without faults: the same end,
+the same number of writes, and never more nodes at a time than allowed.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager
+
+import pytest
+import yaml
+
+from conntrack_operator.access import Credentials
+from conntrack_operator.transport import Transport
+from control_plane import ControlPlane, ControlPlaneUnavailable
+from control_plane.processes import Watch
+from demo.cast import ROOT, Cast
+from demo.fleet import Fleet
+
+pytestmark = pytest.mark.apiserver
+
+NODES = 30
+BUDGET = 5
+DEADLINE = 60.0
+CANARIES = {"maxUnavailable": BUDGET, "canaries": 1, "soakSeconds": 0}
+
+
+class Stage:
+    """A control plane with thirty Nodes, and the operators that run there."""
+
+    def __init__(self, plane: ControlPlane, cast: Cast) -> None:
+        """Install everything."""
+        self.plane = plane
+        self.cast = cast
+        self.limit = 100_000
+        for path in ("crds", "dev/demo/rbac.yaml"):
+            plane.kubectl_run("apply", "-f", str(ROOT / path))
+        plane.kubectl_run("wait", "--for=condition=Established", "crd", "--all")
+        nodes = [
+            {
+                "apiVersion": "v1",
+                "kind": "Node",
+                "metadata": {"name": f"n{number:02}", "labels": {"fleet": "yes"}},
+            }
+            for number in range(NODES)
+        ]
+        plane.kubectl_run("apply", "-f", "-", input=yaml.safe_dump_all(nodes))
+        self.operator = cast.start_operator()
+
+    def edit(self, limit: int, **rollout: object) -> None:
+        """Apply the policy with this limit."""
+        spec = {
+            "nodeSelector": {"matchLabels": {"fleet": "yes"}},
+            "table": {"maxEntries": limit},
+            "rollout": {**CANARIES, **rollout},
+        }
+        policy = {
+            "apiVersion": "conntrack.dev/v1alpha1",
+            "kind": "ConntrackPolicy",
+            "metadata": {"name": "fleet"},
+            "spec": spec,
+        }
+        self.plane.kubectl_run("apply", "-f", "-", input=yaml.safe_dump(policy))
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Run a control plane and one operator."""
+    folder = tmp_path_factory.mktemp("fleet")
+    plane = ControlPlane()
+    try:
+        plane.start()
+    except ControlPlaneUnavailable as error:
+        if os.environ.get("CONNTRACK_REQUIRE_APISERVER") == "1":
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
+    with ExitStack() as stack:
+        stack.enter_context(plane)
+        watch = Watch(folder)
+        stack.callback(watch.close)
+        cast = Cast(plane, folder, watch)
+        stack.callback(cast.end)
+        yield Stage(plane, cast)
+
+
+@asynccontextmanager
+async def fleet_of(stage: Stage) -> AsyncIterator[Fleet]:
+    """Let all agents run, with the fleet done with what it was told last."""
+    credentials = Credentials(
+        kubeconfig=str(stage.plane.kubeconfig), context=None, clock=time.monotonic
+    )
+    async with Transport(credentials) as transport:
+        fleet = Fleet(transport)
+        running = asyncio.create_task(fleet.run())
+        try:
+            stage.limit += 1000
+            await asyncio.to_thread(stage.edit, stage.limit, maxUnavailable="100%")
+            await until(fleet, stage.limit)
+            fleet.forget()
+            yield fleet
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+async def until(fleet: Fleet, limit: int, count: int = NODES) -> None:
+    """Wait until so many nodes have a limit."""
+    await until_true(lambda: fleet.at(limit) >= count, f"{count} nodes at {limit}")
+
+
+async def until_true(check: Callable[[], bool], what: str) -> None:
+    """Wait for a condition, and fail with its name."""
+    try:
+        async with asyncio.timeout(DEADLINE):
+            # What is waited for happens in other processes.
+            while not check():  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        pytest.fail(f"not within {DEADLINE} s: {what}")
+
+
+async def nothing(_: Stage, __: Fleet) -> None:
+    """No fault."""
+
+
+async def kill_one_of_two(stage: Stage, _: Fleet) -> None:
+    """Start a second operator, and kill the one that has the lease."""
+    second = stage.cast.start_operator()
+    await asyncio.sleep(1.0)  # how long two are there is no condition
+    stage.operator.kill()
+    stage.operator = second
+
+
+async def outage(stage: Stage, _: Fleet) -> None:
+    """Stop the API server, and start it again."""
+    await asyncio.to_thread(stage.plane.stop_apiserver)
+    await asyncio.to_thread(stage.plane.start_apiserver)
+
+
+@pytest.mark.parametrize("fault", [nothing, kill_one_of_two, outage])
+async def test_rollout(fault: Callable[..., object], stage: Stage) -> None:
+    """
+    Whatever happens in the middle, every node is told once, and the budget holds.
+    """
+    async with fleet_of(stage) as fleet:
+        before = fleet.specs_written
+        stage.limit += 1000
+        await asyncio.to_thread(stage.edit, stage.limit)
+        await until(fleet, stage.limit, 8)
+
+        await fault(stage, fleet)  # type: ignore[misc]
+        await until(fleet, stage.limit)
+
+        assert 1 <= fleet.most <= BUDGET
+        assert NODES == fleet.specs_written - before
+
+
+async def test_there_and_back_again(stage: Stage) -> None:
+    """
+    A, B and A again in the middle: all end at A, nobody was told more often than it
+    was changed, and the budget holds on both ways.
+    """
+    async with fleet_of(stage) as fleet:
+        first, before = stage.limit, fleet.specs_written
+        stage.limit += 1000
+        await asyncio.to_thread(stage.edit, stage.limit)
+        await until(fleet, stage.limit, 8)
+
+        await asyncio.to_thread(stage.edit, first)
+        await until(fleet, first)
+
+        assert fleet.most <= BUDGET
+        # Each node is told of the edit once, those that had moved once before it.
+        assert NODES + 8 <= fleet.specs_written - before <= NODES + 8 + 2 * BUDGET
+
+
+async def test_policy_deleted_in_the_middle(stage: Stage) -> None:
+    """
+    With Keep the objects go, each node keeps what it had, and nobody is told more.
+    """
+    async with fleet_of(stage) as fleet:
+        stage.limit += 1000
+        await asyncio.to_thread(stage.edit, stage.limit)
+        await until(fleet, stage.limit, 8)
+
+        delete = ("delete", "conntrackpolicy", "fleet", "--wait=false")
+        await asyncio.to_thread(stage.plane.kubectl_run, *delete)
+        await until_true(lambda: not fleet.rows, "no object is left")
+
+        assert fleet.most <= BUDGET
