@@ -35,9 +35,9 @@ from conntrack_operator.errors import (
 )
 from conntrack_operator.informer import Informer
 from conntrack_operator.lease import Lease
-from conntrack_operator.pacing import Backoff, Doorbell
+from conntrack_operator.pacing import Backoff, Doorbell, SlowBell
 from conntrack_operator.reconcile import Reconciler, highest_epoch
-from conntrack_operator.rows import conntrack_node_row, node_row
+from conntrack_operator.rows import conntrack_node_row, node_row, only_numbers
 from conntrack_operator.transport import Transport
 
 logger = logging.getLogger("conntrack_operator")
@@ -156,11 +156,12 @@ def _parts(
     """
     clock, sleep, now = time.monotonic, asyncio.sleep, lambda: datetime.now(UTC)
     bell = Doorbell(clock)
+    slow = SlowBell(bell, asyncio.get_running_loop().call_later)
     nodes = Informer(
         cluster.nodes(),
         node_row,
         kind="Node",
-        ring=bell.ring,
+        ring=lambda *_: bell.ring(),
         clock=clock,
         sleep=sleep,
         random=_chance(),
@@ -169,7 +170,7 @@ def _parts(
         cluster.conntrack_nodes(),
         conntrack_node_row,
         kind="ConntrackNode",
-        ring=bell.ring,
+        ring=lambda *rows: (slow if only_numbers(*rows) else bell).ring(),
         clock=clock,
         sleep=sleep,
         random=_chance(),

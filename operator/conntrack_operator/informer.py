@@ -69,7 +69,7 @@ class Informer(Generic[Row]):
         decode: Callable[[Json], Row],
         *,
         kind: str,
-        ring: Callable[[], None],
+        ring: Callable[[Row | None, Row | None], None],
         clock: Clock,
         sleep: Sleep,
         random: Random,
@@ -81,7 +81,8 @@ class Informer(Generic[Row]):
             source: Where the objects are.
             decode: Makes a row of an object.
             kind: Name for log lines.
-            ring: Called after each change of a row.
+            ring: Called after each change of a row, with the row before and after;
+                without rows when a list has changed something.
             clock: Tells the time.
             sleep: Waits.
             random: Spreads pauses.
@@ -153,7 +154,7 @@ class Informer(Generic[Row]):
         self._relist_at = self._clock() + self._random.uniform(*RELIST_SECONDS)
         first, self.synced = not self.synced, True
         if changed or first:
-            self._ring()
+            self._ring(None, None)
         return version
 
     def _refuse_the_past(self, version: str) -> None:
@@ -188,13 +189,15 @@ class Informer(Generic[Row]):
         """
         if kind in ("ADDED", "MODIFIED"):
             row = self._decode(obj)
-            if self._rows.get(row.name) != row:
+            before = self._rows.get(row.name)
+            if before != row:
                 self._rows[row.name] = row
-                self._ring()
+                self._ring(before, row)
         elif kind == "DELETED":
             row = self._decode(obj)
-            if self._rows.pop(row.name, None) is not None:
-                self._ring()
+            before = self._rows.pop(row.name, None)
+            if before is not None:
+                self._ring(before, None)
         self._version = (obj.get("metadata") or {}).get("resourceVersion")
         if self._version is None:
             raise Unavailable("an event without a version")

@@ -22,6 +22,10 @@ LONGEST_BURST: Final = 2.0
 """Seconds after which a burst is answered even though it goes on."""
 
 
+UNHURRIED: Final = 10.0
+"""Seconds until mere numbers are looked at; statuses are not written more often."""
+
+
 class Doorbell:
     """Says that something changed; not what. A thousand rings are answered once."""
 
@@ -64,6 +68,39 @@ class Doorbell:
         except TimeoutError:
             return False
         return True
+
+
+class SlowBell:
+    """Rings another bell some time later, once for all that happened until then."""
+
+    def __init__(
+        self, bell: Doorbell, later: Callable[[float, Callable[[], None]], object]
+    ) -> None:
+        """
+        Take the other bell.
+
+        Args:
+            bell: Is rung `UNHURRIED` seconds after the first ring.
+            later: Calls a function after so many seconds; never waits.
+        """
+        self._bell = bell
+        self._later = later
+        self._rung = False
+
+    def ring(self) -> None:
+        """
+        Ring; never waits.
+        """
+        if not self._rung:
+            self._rung = True
+            self._later(UNHURRIED, self._pass_on)
+
+    def _pass_on(self) -> None:
+        """
+        Ring the other bell.
+        """
+        self._rung = False
+        self._bell.ring()
 
 
 class TokenBucket:

@@ -145,6 +145,29 @@ def conntrack_node_row(obj: Json) -> ConntrackNodeRow:
     )
 
 
+def only_numbers(
+    before: ConntrackNodeRow | None, after: ConntrackNodeRow | None
+) -> bool:
+    """
+    Tell whether two rows differ in nothing that anybody waits for.
+
+    Most reports of a fleet are of this kind: a heartbeat, another fill.
+    """
+    if before is None or after is None:
+        return False
+    pressure = before.pressure
+    if pressure and after.pressure:  # its sentence has the numbers in it
+        pressure = replace(pressure, message=after.pressure.message)
+    return after == replace(
+        before,
+        resource_version=after.resource_version,
+        heartbeat=after.heartbeat,
+        table=after.table,
+        peak_entries=after.peak_entries,
+        pressure=pressure,
+    )
+
+
 def policy_row(obj: Json) -> PolicyRow:
     """
     Read a ConntrackPolicy; of an unreadable one keep the name and the reason.

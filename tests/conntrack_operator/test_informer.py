@@ -88,7 +88,7 @@ def run(credentials_for: CredentialsFor) -> Play:
                 ApiCluster(transport).nodes(),
                 node_row,
                 kind="Node",
-                ring=ring,
+                ring=lambda *_: ring(),
                 clock=result.time.clock,
                 sleep=result.time.sleep,
                 random=Random(0),  # noqa: S311 - tests repeat

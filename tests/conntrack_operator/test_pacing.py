@@ -1,10 +1,17 @@
 import asyncio
+from collections.abc import Callable
 from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conntrack_operator.pacing import Backoff, Doorbell, TokenBucket
+from conntrack_operator.pacing import (
+    UNHURRIED,
+    Backoff,
+    Doorbell,
+    SlowBell,
+    TokenBucket,
+)
 from conntrack_operator.testing import FakeTime
 
 
@@ -93,3 +100,30 @@ async def test_burst_that_does_not_end_is_answered() -> None:
     ringing.cancel()
 
     assert 2 <= loop.time() - began
+
+
+def test_slow_bell_rings_once_for_many() -> None:
+    """Mere numbers are looked at some seconds later, all at once."""
+    rings: list[str] = []
+    due: list[Callable[[], None]] = []
+
+    class Bell(Doorbell):
+        """Counts."""
+
+        def ring(self) -> None:
+            """Count a ring."""
+            rings.append("ring")
+
+    def later(seconds: float, call: Callable[[], None]) -> None:
+        assert UNHURRIED == seconds
+        due.append(call)
+
+    slow = SlowBell(Bell(FakeTime().clock), later)
+    for _ in range(100):
+        slow.ring()
+    assert ([], 1) == (rings, len(due))
+
+    due.pop()()
+    assert ["ring"] == rings
+    slow.ring()
+    assert 1 == len(due)

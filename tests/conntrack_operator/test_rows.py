@@ -1,15 +1,19 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from conntrack_api.policy import OnRemoval
 from conntrack_operator.errors import Unavailable
+from conntrack_operator.plan import wish
 from conntrack_operator.rows import (
     FINALIZER,
     conntrack_node_row,
     node_row,
+    only_numbers,
     policy_row,
 )
+from conntrack_operator.testing import answered, conntrack_node, policy
 
 META = {
     "name": "x",
@@ -119,3 +123,19 @@ def test_object_without_an_identity(obj: dict[str, Any]) -> None:
     for read in (node_row, conntrack_node_row, policy_row):
         with pytest.raises(Unavailable):
             read(obj)
+
+
+def test_only_numbers() -> None:
+    """A heartbeat and another fill are only numbers; an answer is not."""
+    spec = wish(policy()).numbers
+    before = answered(conntrack_node(spec=spec))
+    later = replace(
+        answered(before, percent=50, heartbeat="2026-01-01T12:05:00Z"),
+        resource_version="2",
+    )
+
+    assert only_numbers(before, later)
+    assert not only_numbers(before, answered(later, pressure=True))
+    assert not only_numbers(before, replace(later, generation=2))
+    assert not only_numbers(None, before)
+    assert not only_numbers(before, None)
