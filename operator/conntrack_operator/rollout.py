@@ -83,7 +83,7 @@ def wave(
             released.append(decision)
     progress: dict[str, Progress] = {}
     for uid, members in groups.items():
-        members.sort(key=lambda each: (not each.busy, each.decision.node.name))
+        members.sort(key=lambda each: (not each.lost, each.decision.node.name))
         chosen, progress[uid] = _turn(members, rules[uid])
         released += chosen
     soaking = (
@@ -126,6 +126,21 @@ class _Member:
             return True
         bad = self.standing in (Standing.CHANGING, Standing.FAILED)
         return (self.acts and bad) or self.refused
+
+    @property
+    def lost(self) -> bool:
+        """
+        Tell whether telling it something else makes no more nodes unavailable.
+
+        Not so for a node that has yet to acknowledge what was told for the books: it
+        counts as changing, and is well.
+        """
+        if self.row is None or self.row.spec is None or not self.acts:
+            return False
+        other = self.row.applied_revision != self.row.spec.revision
+        soaks = self.row.observed_generation == self.row.generation
+        changing = self.standing is Standing.CHANGING and (other or soaks)
+        return self.standing is Standing.FAILED or changing
 
     @property
     def open(self) -> bool:
@@ -183,10 +198,10 @@ def _turn(members: list[_Member], rules: Rollout) -> tuple[list[Decision], Progr
     chosen: list[_Member] = []
     if limit and not halted:
         most = _canaries_left(members, rules)
-        chosen = [each for each in open_ if each.busy][:most]
+        chosen = [each for each in open_ if each.lost][:most]
         busy = sum(each.busy for each in members if each.reachable)
         room = max(0, min(limit - busy, most - len(chosen)))
-        chosen += [each for each in open_ if not each.busy][:room]
+        chosen += [each for each in open_ if not each.lost][:room]
     held = [each for each in open_ if each not in chosen]
     healthy = [each for each in held if each.standing is not Standing.FAILED]
     # Fewer failures than allowed may still be all that the budget has room for.

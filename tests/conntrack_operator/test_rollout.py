@@ -73,7 +73,7 @@ def busy(asked: ConntrackPolicy, name: str) -> ConntrackNodeRow:
     Make the object of a node that has been told and not answered.
     """
     row = has(asked, name)
-    return replace(row, generation=row.generation + 1)
+    return replace(row, generation=row.generation + 1, applied_revision="before")
 
 
 def silent(row: ConntrackNodeRow) -> ConntrackNodeRow:
@@ -321,6 +321,18 @@ def test_bookkeeping_is_told_at_once() -> None:
     asked = policy(generation=2, priority=5, rollout=ONE)
 
     assert 10 == len(chosen(turn(asked, fleet(OLD, 10))))
+
+
+def test_news_for_the_books_make_nobody_free_to_be_told() -> None:
+    """
+    Nodes that have not yet acknowledged a mere note are well: an edit that comes right
+    after it reaches them within the budget.
+    """
+    noted = [replace(each, generation=9) for each in fleet(OLD, 10)]
+
+    assert [] == chosen(turn(asks(), noted))
+    acknowledged = [replace(each, observed_generation=9) for each in noted]
+    assert ["n000"] == chosen(turn(asks(), acknowledged))
 
 
 def test_back_to_what_most_still_have() -> None:
