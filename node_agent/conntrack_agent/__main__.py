@@ -15,6 +15,7 @@ from conntrack_agent.follow import Follower, start_following
 from conntrack_agent.journal import DiskJournal
 from conntrack_agent.kernel import LinuxKernel
 from conntrack_agent.loop import Loop
+from conntrack_agent.metrics import CountingKernel, Metrics, serve
 from conntrack_agent.netlink import CounterSocket
 
 
@@ -39,8 +40,14 @@ def main() -> int:
         ca_file=settings.ca_file,
         token_file=settings.token_file,
     )
-    kernel = LinuxKernel(settings.host_root, settings.mounts)
+    kernel = CountingKernel(LinuxKernel(settings.host_root, settings.mounts))
     agent = Agent(kernel, journal, clock=time.monotonic, counters=CounterSocket())
+    if settings.metrics_address:
+        try:
+            serve(settings.metrics_address, Metrics(lambda: agent.last, kernel))
+        except AgentError as error:
+            print(f"conntrack-agent: {error}", file=sys.stderr)
+            return 2
     loop = Loop(
         agent,
         cluster,

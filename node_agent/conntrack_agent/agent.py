@@ -61,6 +61,13 @@ class Agent:
         """
         return self._notes.memory.accepted
 
+    @property
+    def last(self) -> NodeStatus:
+        """
+        The status as last computed; may be read from another thread.
+        """
+        return self._last
+
     def accept(self, node: ConntrackNode) -> bool:
         """
         Take on what the API server says, unless it is older than what we know.

@@ -46,6 +46,8 @@ class Config:
     """Pause between two looks at the kernel."""
     log_format: str
     """``json`` or ``text``."""
+    metrics_address: tuple[str, int] | None
+    """Where metrics are served; ``None``: nowhere, and nothing is imported for it."""
 
     @property
     def mounts(self) -> dict[str, Path]:
@@ -84,6 +86,11 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--observe-seconds", metavar="N", help="pause between two looks; default: 5")
     add("--log-format", metavar="json|text", help="default: json")
+    add(
+        "--metrics-address",
+        metavar="HOST:PORT",
+        help="serve Prometheus metrics there, to anybody who can reach it; default: no",
+    )
     return parser
 
 
@@ -121,6 +128,7 @@ def load(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> C
         state_dir=Path(value("state_dir", "/var/lib/conntrack-operator")),
         observe_seconds=_seconds(value("observe_seconds", "5")),
         log_format=_choice("--log-format", value("log_format", "json")),
+        metrics_address=_address(value("metrics_address")),
     )
 
 
@@ -170,6 +178,21 @@ def _seconds(given: str) -> float:
             f"--observe-seconds: found {given!r}, must be a number from 0.1 to 60"
         )
     return number
+
+
+def _address(given: str) -> tuple[str, int] | None:
+    """
+    Read where to serve metrics; empty is nowhere.
+    """
+    if not given:
+        return None
+    found = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):([0-9]{1,5})", given)
+    if not found or not 1 <= int(found[2]) <= 65535:  # noqa: PLR2004 - ports
+        raise ConfigError(
+            f"--metrics-address: found {given!r}, must be a host and a port such as "
+            "127.0.0.1:9464"
+        )
+    return found[1].strip("[]"), int(found[2])
 
 
 def _choice(name: str, given: str) -> str:

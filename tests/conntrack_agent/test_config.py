@@ -48,8 +48,31 @@ def test_flags_win_over_variables(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("", None),
+        ("127.0.0.1:9464", ("127.0.0.1", 9464)),
+        ("[::1]:9464", ("::1", 9464)),
+        ("localhost:1", ("localhost", 1)),
+    ],
+)
+def test_metrics_are_off_unless_an_address_is_given(
+    given: str, expected: tuple[str, int] | None
+) -> None:
+    """Nothing listens by default."""
+    config = load(["--node", "n1", "--metrics-address", given], POD)
+
+    assert expected == config.metrics_address
+
+
+@pytest.mark.parametrize(
     ("flag", "value", "allowed"),
     [
+        ("--metrics-address", "9464", "must be a host and a port"),
+        ("--metrics-address", ":9464", "must be a host and a port"),
+        ("--metrics-address", "127.0.0.1:0", "must be a host and a port"),
+        ("--metrics-address", "127.0.0.1:65536", "must be a host and a port"),
+        ("--metrics-address", "::1:9464", "must be a host and a port"),
         ("--node", "", "must be the name of this Node"),
         ("--node", "Upper", "must be the name of this Node"),
         ("--node", "../n1", "must be the name of this Node"),
