@@ -16,7 +16,16 @@ from pathlib import Path
 
 import yaml
 
+from bench.alone import (
+    agent,
+    await_metric,
+    exporter,
+    fill_milliseconds,
+    free_port,
+    under_scrapes,
+)
 from bench.figures import HEADER, Figure, figure
+from bench.looks import look_microseconds, sample_microseconds
 from bench.process import bare_interpreter, idle
 from control_plane import ControlPlane, ControlPlaneError, ControlPlaneUnavailable
 from control_plane.processes import Watch
@@ -57,8 +66,9 @@ def main() -> int:
 
 def measure(rounds: int, seconds: float) -> Iterator[Figure]:
     """
-    Run everything on one small cluster.
+    Measure the agent by itself, then everything on one small cluster.
     """
+    yield from by_itself(seconds)
     with stage() as (plane, member, pid):
         bare = bare_interpreter()
         file = member.root / f"proc/sys/net/netfilter/{SETTING}"
@@ -77,6 +87,38 @@ def measure(rounds: int, seconds: float) -> Iterator[Figure]:
         yield figure(
             "agent, idle: CPU for each second", "ms", [cpu], "one core", [1000]
         )
+
+
+def by_itself(seconds: float) -> Iterator[Figure]:
+    """
+    Measure what needs no cluster.
+    """
+    progress("looks at the kernel")
+    ours, opened = look_microseconds()
+    name, unit = "one look at everything: CPU", "us"
+    yield figure(name, unit, ours, "opening each file", opened)
+    fill = sample_microseconds()
+    yield figure("one look at the fill: CPU", unit, fill, "one at everything", ours)
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        progress("sudden fills")
+        seen = fill_milliseconds(folder / "fill", 10)
+        yield figure("sudden fill to seen", "ms", seen, "pause of passes", [5000])
+        progress(f"alone for {seconds:.0f} s, without metrics and with")
+        with agent(folder / "without") as pid:
+            without = idle(pid, seconds)
+        port = free_port()
+        with agent(folder / "with", port) as pid:
+            await_metric(port, "conntrack_agent_entries ")
+            scraped = under_scrapes(pid, port, seconds)
+    other = exporter(seconds)
+    label = "the node exporter" if other else "without metrics"
+    beside = other or without
+    yield figure("agent with metrics: resident", "MiB", scraped[:1], label, beside[:1])
+    name = "agent with metrics, scraped every second: CPU"
+    yield figure(name, "ms", scraped[1:], label, beside[1:])
+    name = "agent without metrics: resident"
+    yield figure(name, "MiB", without[:1], label, beside[:1])
 
 
 def edits(
