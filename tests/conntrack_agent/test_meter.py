@@ -7,13 +7,14 @@ from conntrack_agent.agent import Agent
 from conntrack_agent.counters import Sample
 from conntrack_agent.errors import KernelError, SettingReadOnly
 from conntrack_agent.fake_kernel import BOOT_ID, FakeKernel
-from conntrack_agent.meter import STATISTICS
+from conntrack_agent.meter import SLABINFO, STATISTICS, WEIGH_SECONDS
 from conntrack_agent.observations import COUNT
-from conntrack_agent.testing import FakeClock, FakeJournal, conntrack_node
+from conntrack_agent.testing import FakeClock, FakeJournal, conntrack_node, node_spec
 from conntrack_api.conditions import NodeCondition, find
 from conntrack_api.node import CounterSource, NodeStatus
 
 NOW = "2026-01-01T00:00:00Z"
+SLAB_END = ": tunables 0 0 0 : slabdata 13 13 0\n"
 
 
 class FakeCounters:
@@ -42,12 +43,13 @@ class Node:
         self.kernel = FakeKernel(limit=1000, entries=100)
         self.counters = counters
         self.journal = FakeJournal()
+        self.clock = FakeClock()
         self.start()
 
     def start(self) -> None:
         """Start the agent, with what the journal knows."""
         self.agent = Agent(
-            self.kernel, self.journal, clock=FakeClock(), counters=self.counters
+            self.kernel, self.journal, clock=self.clock, counters=self.counters
         )
         self.agent.accept(conntrack_node())
 
@@ -228,6 +230,43 @@ def test_an_answer_that_is_late_once_is_asked_for_again() -> None:
     counters.error = None
     counters.drop = 2
     assert 2 == node.dropped()
+
+
+def test_the_measured_price_decides_what_fits() -> None:
+    """A host whose entries are dear is not given a table that it cannot hold."""
+    node = Node()
+    node.kernel.files["proc/meminfo"] = "MemAvailable: 102400 kB\n"
+    wish = node_spec({"nf_conntrack_max": 200_000, "nf_conntrack_buckets": 65536})
+    node.agent.accept(conntrack_node(wish, generation=2))
+    assert () == node.status().failures
+
+    dear = Node()
+    dear.kernel.files["proc/meminfo"] = "MemAvailable: 102400 kB\n"
+    dear.kernel.files[SLABINFO] = "nf_conntrack 100 100 512 8 1 " + SLAB_END
+    dear.agent.accept(conntrack_node(wish, generation=2))
+    status = dear.status()
+
+    assert ["NotEnoughMemory"] == [each.reason for each in status.failures]
+    assert status.table is not None
+    assert 13 * 4096 + 65536 * 8 == status.table.memory_bytes
+
+
+def test_the_caches_are_weighed_now_and_then() -> None:
+    """The kernel makes that file up under a lock; once a minute is enough."""
+    node = Node()
+    node.kernel.files[SLABINFO] = "nf_conntrack 1 1 256 16 1 " + SLAB_END
+    before = node.status()
+    node.kernel.files[SLABINFO] = "nf_conntrack 1 1 512 8 1 " + SLAB_END
+    assert before.table == node.status().table
+
+    node.kernel.files[SLABINFO] = (
+        "nf_conntrack 1 1 256 16 1 : tunables 0 0 0 : slabdata 99 99 0\n"
+    )
+    node.clock.sleep(WEIGH_SECONDS)
+
+    after = node.status().table
+    assert after is not None
+    assert 99 * 4096 + 65536 * 8 == after.memory_bytes
 
 
 def test_nothing_is_asked_of_a_kernel_that_tracks_nothing() -> None:
