@@ -74,6 +74,7 @@ class NodeReason(StrEnum):
     NOT_LOADED = "NotLoaded"
     WOULD_DROP = "WouldDrop"
     NOT_ENOUGH_MEMORY = "NotEnoughMemory"
+    ROLLED_BACK = "RolledBack"
     ON_HOLD = "OnHold"
     CONTENDED = "Contended"
     JOURNAL_UNAVAILABLE = "JournalUnavailable"

@@ -168,7 +168,7 @@ def real_node() -> Iterator[Cluster]:
         archive = folder / "images.tar"
         images = save_images(archive)
         janitor = stack.enter_context(Janitor())
-        guard = stack.enter_context(Guard(look()))
+        guard = stack.enter_context(Guard())
         plane = stack.enter_context(ControlPlane(controller_manager=True))
         watch = Watch(folder)
         stack.callback(watch.close)

@@ -35,6 +35,7 @@ class Agent:
         clock: Callable[[], float],
         chance: Callable[[], float] = random.random,
         counters: Counters | None = None,
+        drops: Callable[[], int | None] | None = None,
     ) -> None:
         """
         Put the parts together and read the journal.
@@ -45,11 +46,18 @@ class Agent:
             clock: Monotonic seconds; goes on while the process restarts.
             chance: Random numbers in [0, 1).
             counters: The drop counters over netlink; ``None``: do without.
+            drops: Connections dropped until now; ``None``: as the meter counts them.
         """
         self._kernel = kernel
         self._meter = Meter(kernel, counters, clock=clock)
         self._notes = Notes(journal)
-        self._enforcer = Enforcer(kernel, self._notes, clock=clock, chance=chance)
+        self._enforcer = Enforcer(
+            kernel,
+            self._notes,
+            clock=clock,
+            chance=chance,
+            drops=drops or (lambda: self._meter.dropped),
+        )
         self._refused = ("", 0)
         self._heard_of = ""
         self._last = NodeStatus()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from conntrack_agent.load import Load
+from conntrack_api.conditions import NodeReason
 from conntrack_api.node import Failure
 
 
@@ -57,6 +58,13 @@ class Difference:
     refusals: tuple[Failure, ...] = ()
     """Settings that must not or cannot be changed, each with its reason."""
 
+    @property
+    def only_unsupported(self) -> bool:
+        """
+        Tell whether nothing is refused but settings that this kernel lacks.
+        """
+        return all(each.reason == NodeReason.UNSUPPORTED for each in self.refusals)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
@@ -75,6 +83,10 @@ class Findings:
     """Who may have changed them, for a message; empty when nobody fits."""
     contended: bool = False
     """The hour's corrections are used up."""
+    soaking: str = ""
+    """How long a change is still on trial, for a message; empty: it is not."""
+    rolled_back: str = ""
+    """Why a change was taken back, for a message; empty: it was not."""
     hold: str | None = None
     """Why a person wants nothing to be written; ``None``: nobody does."""
     journal: str = ""

@@ -9,6 +9,7 @@ the kernel shows it.
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from conntrack_agent.apply import Writer, apply
@@ -18,9 +19,9 @@ from conntrack_agent.drift import Corrections, consider, settled
 from conntrack_agent.notes import Notes
 from conntrack_agent.observations import Observation
 from conntrack_agent.observe import Reader, observe
+from conntrack_agent.soak import Soak
 from conntrack_agent.stall import learnt
 from conntrack_agent.writers import likely_writer
-from conntrack_api.conditions import NodeReason
 from conntrack_api.node import Failure, NodeMode, NodeSpec
 from conntrack_api.settings import NF_CONNTRACK_BUCKETS
 
@@ -43,6 +44,7 @@ class Enforcer:
         *,
         clock: Callable[[], float],
         chance: Callable[[], float],
+        drops: Callable[[], int | None] = lambda: None,
     ) -> None:
         """
         Put the parts together.
@@ -52,7 +54,9 @@ class Enforcer:
             notes: What is known, with what an earlier process noted.
             clock: Monotonic seconds; goes on while the process restarts.
             chance: Random numbers in [0, 1).
+            drops: Connections dropped until now; ``None``: not known.
         """
+        self._soak = Soak(notes, clock=clock, drops=drops)
         self._kernel = kernel
         self._notes = notes
         self._clock = clock
@@ -82,34 +86,37 @@ class Enforcer:
         Raises:
             KernelError: It was written and then could not be looked at.
         """
-        key = (spec.revision, seen.host.boot_id)
+        seen, found = self._enforce(spec, seen, hold)
+        return seen, self._soak.said(spec, found)
+
+    def _enforce(
+        self, spec: NodeSpec, seen: Observation, hold: str | None
+    ) -> tuple[Observation, Findings]:
+        """
+        Do the work of `enforce`, without a word about the soak.
+        """
+        wanted = self._difference(spec, seen)
+        obstacle = self._obstacle(seen)
+        free = hold is None and not obstacle
+        if free and self._soak.gives_up(spec, wanted, seen):
+            wanted = self._difference(spec, seen)
+        key = (self._soak.goal(spec), seen.host.boot_id)
         if key != self._key:
             self._key, self._held, self._failed = key, frozenset(), ()
-        wanted = self._difference(spec, seen)
-        if hold is not None:
-            drifted = self._drifted(spec, wanted)
-            found = self._findings(wanted, drifted=drifted, cores=seen.host.cores)
-            return seen, replace(found, hold=hold)
-        obstacle = self._obstacle(seen)
+        drifted, cores = self._drifted(spec, wanted), seen.host.cores
+        say = partial(self._findings, drifted=drifted, cores=cores)
+        if not free:
+            return seen, replace(say(wanted, journal=obstacle), hold=hold)
         if not wanted.changes:
-            if not obstacle:
-                self._settle(spec, wanted, key)
-            return seen, self._findings(wanted, journal=obstacle)
-        drifted = self._drifted(spec, wanted)
-        cores = seen.host.cores
-        if obstacle:
-            return seen, self._findings(
-                wanted, drifted=drifted, journal=obstacle, cores=cores
-            )
+            self._settle(spec, wanted, key)
+            return seen, say(wanted)
         corrections, now = consider(
             self._corrections, key, self._clock(), self._chance()
         )
         if now:
             return self._write(spec, wanted, seen, corrections)
         self._corrections = corrections
-        return seen, self._findings(
-            self._with_failures(wanted), drifted=drifted, cores=cores
-        )
+        return seen, say(self._with_failures(wanted))
 
     def _write(
         self,
@@ -122,8 +129,9 @@ class Enforcer:
         Journal, apply, look again.
         """
         intent = self._notes.memory.intending(
-            spec.revision, wanted.changes, corrections.times
+            self._soak.goal(spec), wanted.changes, corrections.times
         )
+        intent = self._soak.intent(intent, spec, wanted, seen)
         entries, began = seen.entries or 0, self._clock()
         resizes = any(each.setting == _BUCKETS for each in wanted.changes)
         if resizes:
@@ -149,10 +157,11 @@ class Enforcer:
             self._notes.memory = replace(intent, nanoseconds_per_entry=price)
         seen = replace(observe(self._kernel), entry_bytes=seen.entry_bytes)
         left = self._difference(spec, seen)
-        if left.changes or not _only_unsupported(left):
-            self._notes.save(replace(self._notes.memory, intent={}))
-        else:
+        done = not left.changes and self._soak.settle(spec)
+        if done and left.only_unsupported:
             self._applied(spec)
+        else:
+            self._notes.save(replace(self._notes.memory, intent={}))
         return seen, self._findings(self._with_failures(left))
 
     def _settle(self, spec: NodeSpec, wanted: Difference, key: tuple[str, str]) -> None:
@@ -163,13 +172,15 @@ class Enforcer:
         self._failed = ()
         refused = {each.setting for each in wanted.refusals}
         self._held = frozenset(spec.settings) - refused
-        if _only_unsupported(wanted):
+        if self._soak.settle(spec) and wanted.only_unsupported:
             self._applied(spec)
 
     def _difference(self, spec: NodeSpec, seen: Observation) -> Difference:
         """
         Compare with the spec, or with the baseline until that is back.
         """
+        if (back := self._soak.back(spec, seen)) is not None:
+            return back
         memory = self._notes.memory
         stall = memory.stall(spec.max_stall_milliseconds, self._clock())
         if spec.mode != NodeMode.REVERT:
@@ -232,10 +243,3 @@ class Enforcer:
         waiting = {each.setting for each in left.changes}
         still = tuple(each for each in self._failed if each.setting in waiting)
         return replace(left, refusals=(*still, *left.refusals))
-
-
-def _only_unsupported(difference: Difference) -> bool:
-    """
-    Tell whether nothing stands in the way but settings that this kernel lacks.
-    """
-    return all(each.reason == NodeReason.UNSUPPORTED for each in difference.refusals)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from conntrack_agent.changes import Change
 from conntrack_agent.counters import Sample
+from conntrack_agent.gate import Trial
 from conntrack_agent.stall import (
     LONGEST_REST,
     NANOSECONDS_PER_ENTRY,
@@ -67,6 +68,8 @@ class Memory:
     counters: Sample = field(default_factory=dict)
     """The drop counters at our first sight of this boot, CPU by CPU."""
 
+    trial: Trial | None = None
+    """What is not kept yet, or was taken back; the latter outlives a boot."""
     resize_after: float = 0.0
     """Before that no further resize of the buckets, monotonic seconds."""
     nanoseconds_per_entry: int = NANOSECONDS_PER_ENTRY
@@ -109,11 +112,14 @@ class Memory:
         """
         if boot_id == self.boot_id:
             return self
+        trial = self.trial
         return Memory(
             boot_id=boot_id,
             accepted=self.accepted,
             absent=self.absent,
             nanoseconds_per_entry=self.nanoseconds_per_entry,
+            # The boot has undone what was being taken back.
+            trial=replace(trial, back=True) if trial and trial.failed else None,
         )
 
     def accepting(self, accepted: Accepted) -> "Memory":

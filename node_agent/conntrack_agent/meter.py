@@ -150,6 +150,15 @@ class Meter:
             dropping=dropping,
         )
 
+    @property
+    def dropped(self) -> int | None:
+        """
+        Connections dropped since first sight, at the last look; ``None``: not known.
+        """
+        if self._tally is None or self._source is CounterSource.NONE:
+            return None
+        return self._tally.drops().table
+
     def reported(self) -> None:
         """
         Take note that the peak was reported; the next one begins now.

@@ -139,6 +139,7 @@ def node_spec(
     revision: str = "r1",
     adjust: Adjust = Adjust.EXACT,
     max_stall_milliseconds: int = DEFAULT_STALL,
+    soak_seconds: int = 0,
 ) -> NodeSpec:
     """
     Build what a node is told.
@@ -149,6 +150,7 @@ def node_spec(
         revision=revision,
         mode=mode,
         adjust=adjust,
+        soak_seconds=soak_seconds,
         max_stall_milliseconds=max_stall_milliseconds,
         settings={ESTABLISHED: 86400} if settings is None else settings,
     )

@@ -52,13 +52,8 @@ def ready(spec: NodeSpec, generation: int, found: Findings) -> Condition:
         waiting = f"; would change {', '.join(found.pending)}" if found.pending else ""
         cannot = f"; could not: {_listed(hard)}" if hard else ""
         return answer(_TRUE, NodeReason.OBSERVING, f"reports only{waiting}{cannot}")
-    if found.hold is not None:
-        waiting = f"; would change {', '.join(found.pending)}" if found.pending else ""
-        message = f"nothing is written: {found.hold or 'no reason was given'}{waiting}"
-        return answer(_FALSE, NodeReason.ON_HOLD, message)
-    if found.journal:
-        message = f"nothing is written without a journal: {found.journal}"
-        return answer(_FALSE, NodeReason.JOURNAL_UNAVAILABLE, message)
+    if stopped := _stopped(found):
+        return answer(_FALSE, *stopped)
     if hard:
         return answer(_FALSE, hard[0].reason, f"not as asked: {_listed(hard)}")
     if found.contended and found.drifted:
@@ -68,8 +63,9 @@ def ready(spec: NodeSpec, generation: int, found: Findings) -> Condition:
         )
         return answer(_FALSE, NodeReason.CONTENDED, message)
     if found.pending or found.applied_revision != spec.revision:
-        waiting = ", ".join(found.pending) or "the first pass"
-        return answer(_FALSE, NodeReason.PENDING, f"waiting for {waiting}")
+        waiting = f"waiting for {', '.join(found.pending) or 'the first pass'}"
+        soaking = "" if found.pending else found.soaking
+        return answer(_FALSE, NodeReason.PENDING, soaking or waiting)
     if spec.mode == NodeMode.REVERT:
         message = f"{len(found.baseline)} settings were put back as they were found"
         return answer(_TRUE, NodeReason.REVERTED, message)
@@ -77,6 +73,22 @@ def ready(spec: NodeSpec, generation: int, found: Findings) -> Condition:
     without = f"; this kernel has no {', '.join(lacking)}" if lacking else ""
     message = f"{asked - len(lacking)} of {asked} settings are as asked{without}"
     return answer(_TRUE, NodeReason.APPLIED, message)
+
+
+def _stopped(found: Findings) -> tuple[str, str] | None:
+    """
+    Say what keeps the agent from writing at all: reason and message.
+    """
+    if found.hold is not None:
+        waiting = f"; would change {', '.join(found.pending)}" if found.pending else ""
+        message = f"nothing is written: {found.hold or 'no reason was given'}{waiting}"
+        return NodeReason.ON_HOLD, message
+    if found.journal:
+        message = f"nothing is written without a journal: {found.journal}"
+        return NodeReason.JOURNAL_UNAVAILABLE, message
+    if found.rolled_back:
+        return NodeReason.ROLLED_BACK, found.rolled_back
+    return None
 
 
 def pressure(

@@ -60,15 +60,13 @@ def soak_left(row: ConntrackNodeRow, now: datetime) -> float | None:
     """
     Give the seconds that a node must still stay Ready; ``None``: no more.
 
-    They count from the write of its revision, or from when it last became Ready if
-    that is later. A time in the future, from a clock that is wrong, counts as now.
+    They count from the write of its revision. An agent that had to change something
+    watches it for as long and is not Ready before, so this is for those that had not. A
+    time in the future, from a clock that is wrong, counts as now.
     """
-    spec, ready = row.spec, row.ready
-    if spec is None or ready is None or spec.soak_seconds == 0:
-        return None
-    began = [time(spec.revised_at), time(ready.last_transition_time)]
-    since = max((each for each in began if each), default=None)
-    if since is None:
+    spec = row.spec
+    since = time(spec.revised_at) if spec else None
+    if spec is None or since is None or spec.soak_seconds == 0:
         return None
     left = spec.soak_seconds - max(0.0, (now - since).total_seconds())
     return left if left > 0 else None

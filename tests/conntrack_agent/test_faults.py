@@ -63,6 +63,8 @@ class Scenario:
     """Carried out by an earlier agent."""
     reboot: bool = False
     """The machine was started anew since: the earlier wish is to be met again."""
+    spoilt: bool = False
+    """Another program took a value back while the change soaked."""
     writes: int
     """Kernel files that have to be written."""
 
@@ -79,6 +81,12 @@ SCENARIOS: Final = {
     "revert": Scenario(
         before=node_spec(RAISE),
         wish=node_spec(RAISE, mode=NodeMode.REVERT, revision="r2"),
+        writes=3,
+    ),
+    "taken back": Scenario(
+        before=node_spec(RAISE, soak_seconds=3600),
+        wish=node_spec(RAISE, soak_seconds=3600),
+        spoilt=True,
         writes=3,
     ),
     "reboot": Scenario(
@@ -380,6 +388,8 @@ def machine(scenario: Scenario, folder: Path) -> Machine:
         agent = made.agent(clock)
         agent.accept(conntrack_node(scenario.before))
         assert agent.pass_once(NOW) is not None
+    if scenario.spoilt:
+        (made.root / "proc/sys/net/netfilter" / ESTABLISHED).write_text("7\n")
     if scenario.reboot:
         for file, text in original.items():
             (made.root / file).write_text(text)
@@ -398,7 +408,8 @@ def kill_everywhere(name: str, server: ApiServer, tmp_path: Path, *, step: int) 
     whole = fresh.copy(tmp_path / "whole")
     server.tell(node)
     unharmed = whole.live(server)
-    assert "True" == unharmed.ready["status"], unharmed.ready
+    expected = "False" if scenario.spoilt else "True"
+    assert expected == unharmed.ready["status"], unharmed.ready
     assert scenario.writes == len(unharmed.written)
     new, points = whole.values, unharmed.points
     assert old != new
@@ -429,7 +440,7 @@ def kill_everywhere(name: str, server: ApiServer, tmp_path: Path, *, step: int) 
     return len(points)
 
 
-@pytest.mark.parametrize("name", ["raise", "lower", "revert"])
+@pytest.mark.parametrize("name", ["raise", "revert", "taken back"])
 def test_some_kills(name: str, server: ApiServer, tmp_path: Path) -> None:
     """Old values or new, never a mixture: every 17th point."""
     kill_everywhere(name, server, tmp_path, step=17)

@@ -176,15 +176,17 @@ def test_soaking_node_is_part_of_the_budget() -> None:
     assert (["n001"], None) == (chosen(after), after.again_in)
 
 
-def test_soak_begins_when_the_node_became_ready() -> None:
-    """A node that needed long to become Ready soaks from then on."""
+def test_node_that_became_ready_late_has_soaked() -> None:
+    """An agent watches its change before it is Ready; nobody watches it again."""
     asked = asks(replace(ONE, soak_seconds=60))
     row = has(asked, "n000", revised=stamp(NOW - timedelta(seconds=300)))
     assert row.ready is not None
     since = stamp(NOW - timedelta(seconds=20))
     row = replace(row, ready=replace(row.ready, last_transition_time=since))
 
-    assert 40.0 == turn(asked, [row, *fleet(OLD, 1, start=1)]).again_in
+    found = turn(asked, [row, *fleet(OLD, 1, start=1)])
+
+    assert (["n001"], None) == (chosen(found), found.again_in)
 
 
 def test_canaries_go_first() -> None:

@@ -1,0 +1,158 @@
+"""
+What the enforcer asks while a change is on trial.
+
+Stands between the gate, which computes, and the notes, which outlive the process.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from conntrack_agent import gate
+from conntrack_agent.changes import Difference, Findings
+from conntrack_agent.diff import revert
+from conntrack_agent.memory import Memory
+from conntrack_agent.notes import Notes
+from conntrack_agent.observations import Observation
+from conntrack_api.node import NodeMode, NodeSpec
+
+log = logging.getLogger("conntrack_agent")
+
+
+class Soak:
+    """The trial of one node, as far as it is noted."""
+
+    def __init__(
+        self,
+        notes: Notes,
+        *,
+        clock: Callable[[], float],
+        drops: Callable[[], int | None],
+    ) -> None:
+        """
+        Put the parts together.
+
+        Args:
+            notes: What is known; has the trial.
+            clock: Monotonic seconds; goes on while the process restarts.
+            drops: Connections dropped until now; ``None``: not known.
+        """
+        self._notes = notes
+        self._clock = clock
+        self._drops = drops
+        self._readings: tuple[int | None, int | None] = (None, None)
+        """Connections dropped until the last pass and until this one."""
+
+    def trial(self, spec: NodeSpec) -> gate.Trial | None:
+        """
+        Give the trial of this very spec, if there is one.
+        """
+        found = self._notes.memory.trial
+        return found if found and found.revision == spec.revision else None
+
+    def goal(self, spec: NodeSpec) -> str:
+        """
+        Name what is being written: a revision, or the way back from it.
+        """
+        trial = self.trial(spec)
+        return f"{spec.revision} back" if trial and trial.failed else spec.revision
+
+    def back(self, spec: NodeSpec, seen: Observation) -> Difference | None:
+        """
+        Compare with the previous values; ``None`` when those are not wanted.
+        """
+        trial = self.trial(spec)
+        if trial is None or not trial.failed:
+            return None
+        return Difference() if trial.back else revert(trial.previous, seen)
+
+    def gives_up(self, spec: NodeSpec, wanted: Difference, seen: Observation) -> bool:
+        """
+        Judge the change; tell whether it has just been found wanting.
+        """
+        drops = self._drops()
+        self._readings = (self._readings[1], drops)
+        trial = self.trial(spec)
+        if trial and trial.began is not None and not trial.failed:
+            failed = gate.judge(trial, wanted.changes, seen, drops)
+            if failed and seen.entries is not None:
+                log.warning(
+                    "going back", extra={"revision": spec.revision, "why": failed}
+                )
+                self._note(replace(trial, failed=failed))
+                return True
+        return False
+
+    def intent(
+        self, intent: Memory, spec: NodeSpec, wanted: Difference, seen: Observation
+    ) -> Memory:
+        """
+        Add the way back to what is noted before the first write.
+        """
+        trial = self.trial(spec)
+        if trial and trial.failed:
+            return intent
+        first = self._notes.memory.tried_revision != spec.revision
+        if spec.mode is NodeMode.REVERT or (first and not spec.soak_seconds):
+            return replace(intent, trial=None)
+        if not first and trial is None:
+            return intent
+        full = trial.full if trial else gate.is_full(seen)
+        before, now = self._readings
+        # Drops that went on before, or may have, are not the fault of the change.
+        quiet = before is not None and before == now and not full
+        found = {each.setting: each.before for each in wanted.changes}
+        opened = gate.opened(
+            self._notes.memory.trial,
+            spec.revision,
+            found,
+            full=full,
+            drops=trial.drops if trial else now if quiet else None,
+        )
+        return replace(intent, trial=opened)
+
+    def settle(self, spec: NodeSpec) -> bool:
+        """
+        Take note that nothing is left to be written.
+
+        Returns:
+            Whether the revision may count as applied.
+        """
+        trial = self.trial(spec)
+        if trial is None:
+            return True
+        if trial.failed:
+            if not trial.back:
+                self._note(replace(trial, back=True))
+            return False
+        now = self._clock()
+        if trial.began is None:
+            drops = None if trial.drops is None else self._drops()
+            trial = replace(trial, began=now, drops=drops)
+            self._note(trial)
+        if gate.left(trial, spec.soak_seconds, now):
+            return False
+        self._note(None)
+        return True
+
+    def said(self, spec: NodeSpec, found: Findings) -> Findings:
+        """
+        Add what people should know of the trial.
+        """
+        trial = self.trial(spec)
+        if trial is None:
+            return found
+        if trial.failed:
+            count = len(trial.previous)
+            now = "is back" if trial.back else "is being brought back"
+            text = f"{trial.failed}; what was before {now} ({count} settings)"
+            return replace(found, rolled_back=text)
+        seconds = gate.left(trial, spec.soak_seconds, self._clock())
+        text = f"soaking: kept in {seconds:.0f} of {spec.soak_seconds} s if all is well"
+        return replace(found, soaking=text)
+
+    def _note(self, trial: gate.Trial | None) -> None:
+        """
+        Put a state of the trial on disk.
+        """
+        self._notes.save(replace(self._notes.memory, trial=trial, intent={}))
