@@ -25,6 +25,10 @@ setup: $(READY) ## Make the virtual environment from the lock file (hashes check
 faults: $(READY) ## Kill the agent at every system call that writes; minutes
 	@$(BIN)/python -m pytest -m faults tests/conntrack_agent $(PYTEST)
 
+.PHONY: kernels
+kernels: $(READY) ## Run the agent on real kernels in an emulator; minutes
+	@$(BIN)/python -m pytest -m kernels tests/kernels $(PYTEST)
+
 .PHONY: demo
 demo: $(READY) ## Run the product for real on this machine (HOLD=1 keeps it open)
 	@$(BIN)/python -m demo $(if $(HOLD),--hold)

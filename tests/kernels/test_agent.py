@@ -1,0 +1,113 @@
+"""The agent's stages on real kernels of several ages, booted in an emulator."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import conntrack_agent
+import conntrack_api
+from kernels import machine
+from kernels.catalogue import KERNELS
+from kernels.emulator import Guest, boot
+from kernels.errors import KernelsUnavailable
+
+pytestmark = pytest.mark.kernels
+
+MAX, HASH = "nf_conntrack_max", "nf_conntrack_buckets"
+GUEST = Guest(memory_mib=1024, timeout=600)
+SCRIPT = "PYTHONPATH=/guest/lib PYTHONDONTWRITEBYTECODE=1 python3 /guest/agent.py"
+
+
+def folder(module: Any) -> Path:  # noqa: ANN401 - any module
+    """Where a package lies."""
+    return Path(str(module.__file__)).parent
+
+
+@pytest.fixture(scope="module", params=["5.10", "6.1", "7.2"])
+def steps(request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
+    """Everything that happened on one kernel, by the name of the step."""
+    try:
+        machine.require()
+    except KernelsUnavailable as error:
+        pytest.skip(str(error))
+    files: dict[str, Path | bytes] = {
+        "/guest/agent.py": Path(__file__).with_name("guest_agent.py"),
+        "/guest/lib/conntrack_agent": folder(conntrack_agent),
+        "/guest/lib/conntrack_api": folder(conntrack_api),
+    }
+    result = boot(KERNELS[request.param], SCRIPT, files, GUEST)
+    assert result.ok, result.output
+    found: dict[str, dict[str, Any]] = {}
+    for line in result.output.splitlines():
+        kind, _, text = line.partition(" ")
+        if kind == "FOUND":
+            found["found"] = {"values": json.loads(text)}
+        elif kind == "STEP":
+            each = json.loads(text)
+            found[each["name"]] = each
+    return found
+
+
+def size(step: dict[str, Any]) -> tuple[int, int]:
+    """Limit and buckets."""
+    return step["values"][MAX], step["values"][HASH]
+
+
+def timeouts(step: dict[str, Any]) -> list[int]:
+    """Every timeout, in the order of the table."""
+    return [value for name, value in step["values"].items() if "timeout" in name]
+
+
+def reason(step: dict[str, Any]) -> str:
+    """Why the node is ready, or not."""
+    found: str = step["ready"][1]
+    return found
+
+
+def test_size_and_every_timeout_are_set(steps: dict[str, dict[str, Any]]) -> None:
+    """Up and down, whatever this kernel offers, and shown by it."""
+    assert "Applied" == reason(steps["raised"]), steps["raised"]
+    assert (262144, 65536) == size(steps["raised"])
+    assert "Applied" == reason(steps["lowered"]), steps["lowered"]
+    assert (16384, 4096) == size(steps["lowered"])
+    assert len(timeouts(steps["found"])) >= 20
+    assert all(601 <= each <= 700 for each in timeouts(steps["lowered"]))
+    assert len(set(timeouts(steps["lowered"]))) == len(timeouts(steps["lowered"]))
+
+
+def test_a_restart_of_the_agent_changes_nothing(
+    steps: dict[str, dict[str, Any]],
+) -> None:
+    """The journal on the guest's disk is enough."""
+    assert "Applied" == reason(steps["restarted"])
+    assert steps["lowered"]["values"] == steps["restarted"]["values"]
+
+
+def test_a_module_that_is_unloaded_and_loaded_again(
+    steps: dict[str, dict[str, Any]],
+) -> None:
+    """Said while it is gone; seen as drift when it is back, and put back."""
+    assert "NotLoaded" == reason(steps["unloaded"])
+    assert "loaded anew" in steps["reloaded"]["drifted"]
+    assert "Applied" == reason(steps["corrected"]), steps["corrected"]
+    assert steps["lowered"]["values"] == steps["corrected"]["values"]
+
+
+def test_a_change_that_does_not_stay_is_taken_back(
+    steps: dict[str, dict[str, Any]],
+) -> None:
+    """The value before it is there again, and the reason has the numbers."""
+    assert 32768 == steps["soaking"]["values"][MAX]
+    assert "RolledBack" == reason(steps["taken back"])
+    assert "20000 instead of 32768" in steps["taken back"]["ready"][2]
+    assert (16384, 4096) == size(steps["taken back"])
+
+
+def test_the_baseline_comes_back(steps: dict[str, dict[str, Any]]) -> None:
+    """Every value is as it was found, on the kernel's own word."""
+    assert "Reverted" == reason(steps["reverted"]), steps["reverted"]
+    assert steps["found"]["values"] == steps["reverted"]["values"]
