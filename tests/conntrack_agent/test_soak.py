@@ -148,6 +148,21 @@ def test_a_change_that_does_harm_is_taken_back(trouble: object, words: str) -> N
     assert writes == len(host.kernel.writes)
 
 
+def test_what_is_back_is_left_alone() -> None:
+    """Nobody asked for the previous values to be defended."""
+    host = Host()
+    host.agent.accept(wish(BIGGER))
+    host.run()
+    value_gone(host)
+    host.run()
+    writes = len(host.kernel.writes)
+    host.kernel.poke(LIMIT, 100_000)
+
+    for _ in range(5):
+        assert "RolledBack" == host.run(60).reason
+    assert writes == len(host.kernel.writes)
+
+
 def test_a_table_that_fills_up_is_no_success() -> None:
     """A smaller table that has no room is made larger again."""
     host = Host()
