@@ -92,9 +92,15 @@ def test_a_sysctl_that_went_and_came_back_is_opened_again() -> None:
                     files.read(SWITCH)
                 except FileNotFoundError:
                     seen.append("gone")
+            links.link("add", ifname="probe0", kind="veth", peer="probe1")
+            files.read(SWITCH)
+            (index,) = links.link_lookup(ifname="probe0")
+            links.link("del", index=index)
+            links.link("add", ifname="probe0", kind="veth", peer="probe1")
+            seen.append(files.read(SWITCH))
 
     thread = Thread(target=play)
     thread.start()
     thread.join()
 
-    assert [b"0\n", b"1\n", "gone"] * 2 == seen
+    assert [*[b"0\n", b"1\n", "gone"] * 2, b"0\n"] == seen
