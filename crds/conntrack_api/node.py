@@ -102,7 +102,7 @@ class NodeSpec:
     """Of the operator that wrote this; a lower one is never obeyed."""
     sizing: Sized | None = None
     """Why the limit is what it is; for people, no agent reads it."""
-    soak_seconds: Annotated[int, Range(0, 3600)] = 60
+    soak_seconds: Annotated[int, Range(0, 3600)] = 0
     """How long the node must be well before a change counts as done."""
     revised_at: str | None = None
     """When the operator first wrote this revision, RFC 3339."""

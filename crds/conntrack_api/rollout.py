@@ -77,7 +77,7 @@ class Rollout:
     """Nodes that may be changing or failed at any instant; 0 pauses."""
     canaries: Annotated[int, Range(0, 100)] = 1
     """Nodes that must have the change, and keep it, before any other gets it."""
-    soak_seconds: Annotated[int, Range(0, 3600)] = 60
+    soak_seconds: Annotated[int, Range(0, 3600)] = 0
     """How long a node must stay Ready before it counts as done."""
     max_failures: Annotated[int, Range(1, 1000)] = 1
     """So many failed nodes end the rollout until a person edits the policy."""

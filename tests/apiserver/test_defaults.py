@@ -73,7 +73,7 @@ def test_a_policy_of_a_selector_gets_the_defaults_that_are_described(api: Api) -
         "rollout": {
             "maxUnavailable": "10%",
             "canaries": 1,
-            "soakSeconds": 60,
+            "soakSeconds": 0,
             "maxFailures": 1,
         },
         "onRemoval": "Keep",

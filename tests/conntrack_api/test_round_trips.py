@@ -253,7 +253,7 @@ def test_what_is_none_is_left_out() -> None:
         "rollout": {
             "maxUnavailable": "10%",
             "canaries": 1,
-            "soakSeconds": 60,
+            "soakSeconds": 0,
             "maxFailures": 1,
         },
         "onRemoval": "Keep",
