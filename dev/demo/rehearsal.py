@@ -20,10 +20,10 @@ from demo.cast import FIXTURES, ROOT, Cast, Member
 from demo.errors import DemoFailed
 
 NETFILTER = "proc/sys/net/netfilter"
-DEADLINE = 120.0
+DEADLINE = 300.0
 """
 Longest wait for anything, in seconds: after an outage of a minute an agent's next try
-is up to another minute away.
+is up to two minutes away, and the first answer may still be a refusal.
 """
 AT_ONCE = {"maxUnavailable": "100%", "canaries": 0, "soakSeconds": 0}
 """The rollout of a test that is about something else."""

@@ -143,7 +143,7 @@ class Lease:
         Renew or take the lease; tell whether it is ours.
         """
         began = self._clock()  # before the request: its answer may be late
-        held = self._ours
+        held, fresh = self._ours, self.epoch is not None
         wanted = held or self._claim(await self._cluster.lease())
         if wanted is None:
             return False
@@ -159,7 +159,8 @@ class Lease:
         if held is None:
             facts = {"epoch": self._ours.transitions, "identity": self._identity}
             logger.info("the lease is ours", extra=facts)
-            self._ring()
+        if not fresh:
+            self._ring()  # what was asked meanwhile has been waiting
         return True
 
     def _claim(self, found: LeaseRow | None) -> LeaseRow | None:

@@ -14,7 +14,7 @@ from demo.rehearsal import Audit, Cluster, until
 
 pytestmark = pytest.mark.apiserver
 
-OUTAGE_SECONDS = float(os.environ.get("CONNTRACK_OUTAGE_SECONDS", "10"))
+OUTAGE_SECONDS = float(os.environ.get("CONNTRACK_OUTAGE_SECONDS", "3"))
 """How long the API server stays away; the length of an outage is no condition."""
 
 
