@@ -16,7 +16,8 @@ from conntrack_api.decode import Json, camel, decode
 from conntrack_api.durations import nested
 from conntrack_api.errors import InvalidObject, Problem
 from conntrack_api.node import HOLD, ConntrackNode, NodeSpec, NodeStatus
-from conntrack_api.policy import KIND, ConntrackPolicy, PolicySpec, PolicyStatus
+from conntrack_api.policy import KIND, ConntrackPolicy, PolicySpec
+from conntrack_api.policy_status import PolicyStatus
 from conntrack_api.rollout import Share
 from conntrack_api.settings import BY_NAME
 

@@ -12,8 +12,9 @@ from typing import Annotated, Final
 
 from conntrack_api.bounds import Items, Range, Text
 from conntrack_api.conditions import Condition
-from conntrack_api.policy import DEFAULT_STALL, MAX_STALL, Adjust, Pressure
+from conntrack_api.policy import Pressure
 from conntrack_api.sizing import Sized
+from conntrack_api.table import DEFAULT_STALL, MAX_STALL, Adjust
 
 KIND: Final = "ConntrackNode"
 PLURAL: Final = "conntracknodes"

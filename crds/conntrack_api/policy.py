@@ -10,35 +10,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Final
 
-from conntrack_api.bounds import LABEL_KEY, LABEL_VALUE, Items, Range, Text
-from conntrack_api.conditions import Condition
+from conntrack_api.bounds import LABEL_KEY, LABEL_VALUE, Items, Range
 from conntrack_api.errors import Problem
 from conntrack_api.flags import Flags
+from conntrack_api.policy_status import PolicyStatus
 from conntrack_api.rollout import Rollout
-from conntrack_api.settings import (
-    MAX_BUCKETS,
-    MAX_ENTRIES,
-    MAX_ENTRIES_PER_BUCKET,
-    MIN_BUCKETS,
-    MIN_ENTRIES,
-)
-from conntrack_api.sizing import Sizing, problems
+from conntrack_api.table import TableSize
 
 KIND: Final = "ConntrackPolicy"
 PLURAL: Final = "conntrackpolicies"
-
-DEFAULT_ENTRIES_PER_BUCKET: Final = 4
-"""
-Used when a policy gives neither ``buckets`` nor ``entriesPerBucket``.
-
-kube-proxy's ratio, and the kernel's own up to 5.10.
-"""
-
-DEFAULT_STALL: Final = 200
-"""Milliseconds for which a resize may stop packets."""
-
-MAX_STALL: Final = 60_000
-"""Milliseconds; longer than the largest table takes."""
 
 
 class Mode(StrEnum):
@@ -46,13 +26,6 @@ class Mode(StrEnum):
 
     ENFORCE = "Enforce"
     OBSERVE = "Observe"
-
-
-class Adjust(StrEnum):
-    """In which direction the table's size may move."""
-
-    EXACT = "Exact"
-    RAISE_ONLY = "RaiseOnly"
 
 
 class OnRemoval(StrEnum):
@@ -88,19 +61,6 @@ class LabelSelector:
         Mapping[Annotated[str, LABEL_KEY], Annotated[str, LABEL_VALUE]], Items(32)
     ] = field(default_factory=dict)
     match_expressions: Annotated[tuple[Requirement, ...], Items(32)] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableSize:
-    """The size of the table, and how it may move."""
-
-    max_entries: Annotated[int, Range(MIN_ENTRIES, MAX_ENTRIES)] | None = None
-    sizing: Sizing | None = None
-    """Instead of `max_entries`: a size for each node."""
-    entries_per_bucket: Annotated[int, Range(1, MAX_ENTRIES_PER_BUCKET)] | None = None
-    buckets: Annotated[int, Range(MIN_BUCKETS, MAX_BUCKETS)] | None = None
-    adjust: Adjust = Adjust.EXACT
-    max_stall_milliseconds: Annotated[int, Range(1, MAX_STALL)] = DEFAULT_STALL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,27 +104,7 @@ class PolicySpec:
                         allowed="given for In and NotIn, and only for those",
                     )
                 )
-        table = self.table
-        if table:
-            found += problems(table.max_entries, table.buckets, table.sizing)
-        if table and table.buckets is not None:
-            if table.entries_per_bucket is not None:
-                found.append(
-                    Problem(
-                        field="spec.table.entriesPerBucket",
-                        value=table.entries_per_bucket,
-                        allowed="left out when `buckets` is given",
-                    )
-                )
-            most = MAX_ENTRIES_PER_BUCKET * table.buckets
-            if table.max_entries is not None and table.max_entries > most:
-                found.append(
-                    Problem(
-                        field="spec.table.maxEntries",
-                        value=table.max_entries,
-                        allowed="at most 8 x `buckets`",
-                    )
-                )
+        found += self.table.problems() if self.table else ()
         if self.pressure.warn_percent >= self.pressure.critical_percent:
             found.append(
                 Problem(
@@ -174,63 +114,6 @@ class PolicySpec:
                 )
             )
         return tuple(found)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeCounts:
-    """How many nodes are in which state. A node may be failed and pressured."""
-
-    matched: int = 0
-    """Governed by this policy."""
-    updated: int = 0
-    """Have confirmed what the present generation asks."""
-    progressing: int = 0
-    """Have not answered yet."""
-    failed: int = 0
-    """Have answered that they cannot."""
-    unreachable: int = 0
-    """Have not reported for too long; counted nowhere else but in `matched`."""
-    pressured: int = 0
-    """Report ConntrackPressure."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FullNode:
-    """One of the fullest nodes."""
-
-    name: Annotated[str, Text(253)]
-    entries: int
-    max_entries: int
-    used_percent: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProblemNode:
-    """One node that needs a person's eyes."""
-
-    name: Annotated[str, Text(253)]
-    reason: Annotated[str, Text(64)]
-    message: Annotated[str, Text(512)] = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProblemNodes:
-    """Some of the nodes that need a person's eyes, and how many there are."""
-
-    total: int = 0
-    nodes: Annotated[tuple[ProblemNode, ...], Items(10)] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyStatus:
-    """What was found; a view for people, no stage decides on it."""
-
-    observed_generation: int = -1
-    nodes: NodeCounts | None = None
-    fullest_percent: int | None = None
-    fullest: Annotated[tuple[FullNode, ...], Items(5)] = ()
-    problem_nodes: ProblemNodes | None = None
-    conditions: Annotated[tuple[Condition, ...], Items(8)] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

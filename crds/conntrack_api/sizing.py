@@ -7,7 +7,6 @@ from enum import StrEnum
 from typing import Annotated, Final
 
 from conntrack_api.bounds import Range
-from conntrack_api.errors import Problem
 from conntrack_api.settings import MAX_ENTRIES, MIN_ENTRIES
 
 MAX_PRICE_BYTES: Final = 2**50
@@ -46,29 +45,3 @@ class Sized:
     term: SizingTerm
     price_bytes: Annotated[int, Range(0, MAX_PRICE_BYTES)]
     """Memory that a full table takes, buckets included."""
-
-
-def problems(
-    max_entries: int | None, buckets: int | None, sizing: Sizing | None
-) -> list[Problem]:
-    """
-    Check how a policy gives the size: the CRD's CEL rules, in Python.
-
-    Args:
-        max_entries: ``spec.table.maxEntries``.
-        buckets: ``spec.table.buckets``.
-        sizing: ``spec.table.sizing``.
-    """
-    found: list[Problem] = []
-
-    def say(field: str, value: object, allowed: str) -> None:
-        where = f"spec.table.{field}"
-        found.append(Problem(field=where, value=value, allowed=allowed))
-
-    if (max_entries is None) == (sizing is None):
-        say("maxEntries", max_entries, "given, or `sizing` instead, but not both")
-    if sizing is not None and buckets is not None:
-        say("buckets", buckets, "left out when `sizing` is given")
-    if sizing is not None and sizing.floor > sizing.ceiling:
-        say("sizing.floor", sizing.floor, "at most `ceiling`")
-    return found

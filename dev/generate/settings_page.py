@@ -7,7 +7,6 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from conntrack_api.policy import DEFAULT_ENTRIES_PER_BUCKET
 from conntrack_api.settings import (
     FLAGS,
     MAX_ENTRIES_PER_BUCKET,
@@ -16,6 +15,7 @@ from conntrack_api.settings import (
     NF_CONNTRACK_MAX,
     TIMEOUTS,
 )
+from conntrack_api.table import DEFAULT_ENTRIES_PER_BUCKET
 from generate.markdown import code, page, prose, table
 
 if TYPE_CHECKING:

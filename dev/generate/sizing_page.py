@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from conntrack_api.policy import DEFAULT_ENTRIES_PER_BUCKET, TableSize
 from conntrack_api.settings import NF_CONNTRACK_BUCKETS
 from conntrack_api.sizing import Sizing
+from conntrack_api.table import DEFAULT_ENTRIES_PER_BUCKET, TableSize
 from conntrack_operator.sizing import (
     BUCKET_BYTES,
     ENTRY_BYTES,

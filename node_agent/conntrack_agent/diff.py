@@ -15,7 +15,6 @@ from conntrack_agent.size import limit_order, resize
 from conntrack_agent.stall import Stall
 from conntrack_api.conditions import NodeReason
 from conntrack_api.node import Failure, NodeSpec
-from conntrack_api.policy import Adjust
 from conntrack_api.settings import (
     BY_NAME,
     NF_CONNTRACK_BUCKETS,
@@ -25,6 +24,7 @@ from conntrack_api.settings import (
     Unit,
     rounded_buckets,
 )
+from conntrack_api.table import Adjust
 
 _MAX: Final = NF_CONNTRACK_MAX.name
 _BUCKETS: Final = NF_CONNTRACK_BUCKETS.name

@@ -15,7 +15,7 @@ from conntrack_agent.errors import ClusterError, JournalError
 from conntrack_agent.fake_kernel import Effects
 from conntrack_agent.memory import Memory
 from conntrack_api.node import ConntrackNode, NodeMode, NodeSpec, NodeStatus, PolicyRef
-from conntrack_api.policy import DEFAULT_STALL, Adjust
+from conntrack_api.table import DEFAULT_STALL, Adjust
 
 ESTABLISHED: Final = "nf_conntrack_tcp_timeout_established"
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from conntrack_api.conditions import ConditionStatus, NodeReason, with_transitions
 from conntrack_api.node import NodeSpec
-from conntrack_api.policy import (
+from conntrack_api.policy_status import (
     FullNode,
     NodeCounts,
     PolicyStatus,

@@ -11,7 +11,7 @@ from typing import Any, Final
 from conntrack_api import API_VERSION, GROUP, VERSION, node, policy
 from conntrack_api.codec import to_object
 from conntrack_api.node import NodeSpec
-from conntrack_api.policy import PolicyStatus
+from conntrack_api.policy_status import PolicyStatus
 from conntrack_operator.collection import METADATA, Collection
 from conntrack_operator.config import DEFAULT_NAMESPACE
 from conntrack_operator.errors import KindsMissing, NotFound

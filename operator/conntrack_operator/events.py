@@ -20,7 +20,7 @@ from conntrack_api.conditions import (
     PolicyReason,
     find,
 )
-from conntrack_api.policy import PolicyStatus
+from conntrack_api.policy_status import PolicyStatus
 from conntrack_operator.rows import ConntrackNodeRow, Json, PolicyRow
 
 COMPONENT: Final = "conntrack-operator"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from conntrack_api.policy import NodeCounts
+from conntrack_api.policy_status import NodeCounts
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,12 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from conntrack_api.policy import (
-    ConntrackPolicy,
-    LabelSelector,
-    Operator,
-    Requirement,
-)
+from conntrack_api.policy import ConntrackPolicy, LabelSelector, Operator, Requirement
 from conntrack_operator.rows import Loss, NodeRow
 
 OS_LABEL: Final = "kubernetes.io/os"

@@ -14,14 +14,8 @@ from typing import Final
 from conntrack_api.codec import to_object
 from conntrack_api.conditions import ConditionStatus, NodeReason
 from conntrack_api.node import NodeMode, NodeSpec, PolicyRef
-from conntrack_api.policy import (
-    DEFAULT_STALL,
-    Adjust,
-    ConntrackPolicy,
-    Mode,
-    OnRemoval,
-    TableSize,
-)
+from conntrack_api.policy import ConntrackPolicy, Mode, OnRemoval
+from conntrack_api.table import DEFAULT_STALL, Adjust, TableSize
 from conntrack_operator.rows import ConntrackNodeRow, NodeRow
 from conntrack_operator.table import OwnSize, fixed, own
 

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from conntrack_api.conditions import Condition
-from conntrack_api.policy import NodeCounts, OnRemoval, PolicyStatus
+from conntrack_api.policy import OnRemoval
+from conntrack_api.policy_status import NodeCounts, PolicyStatus
 from conntrack_operator.aggregate import Governed, aggregate
 from conntrack_operator.errors import ClusterError, Conflict, NotFound
 from conntrack_operator.events import of_policy

@@ -20,7 +20,8 @@ from conntrack_api.codec import (
 from conntrack_api.conditions import Condition, NodeCondition, find
 from conntrack_api.errors import InvalidObject
 from conntrack_api.node import NodeFacts, NodeSpec, TableStatus
-from conntrack_api.policy import ConntrackPolicy, OnRemoval, PolicyStatus
+from conntrack_api.policy import ConntrackPolicy, OnRemoval
+from conntrack_api.policy_status import PolicyStatus
 from conntrack_operator.errors import Unavailable
 
 Json = Mapping[str, Any]

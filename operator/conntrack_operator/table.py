@@ -7,7 +7,6 @@ Computes only.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from conntrack_api.policy import DEFAULT_ENTRIES_PER_BUCKET, TableSize
 from conntrack_api.settings import (
     MAX_BUCKETS,
     MIN_BUCKETS,
@@ -16,6 +15,7 @@ from conntrack_api.settings import (
     rounded_buckets,
 )
 from conntrack_api.sizing import Sized
+from conntrack_api.table import DEFAULT_ENTRIES_PER_BUCKET, TableSize
 from conntrack_operator.rows import ConntrackNodeRow
 from conntrack_operator.sizing import Machine, price, size
 

@@ -17,7 +17,8 @@ from conntrack_api.conditions import (
     PolicyCondition,
     PolicyReason,
 )
-from conntrack_api.policy import ConntrackPolicy, NodeCounts
+from conntrack_api.policy import ConntrackPolicy
+from conntrack_api.policy_status import NodeCounts
 from conntrack_operator.rollout import Progress
 from conntrack_operator.rows import Loss, PolicyRow
 

@@ -23,8 +23,8 @@ from conntrack_agent.observe import observe
 from conntrack_agent.size import HEADROOM_SHARE, MIN_HEADROOM
 from conntrack_agent.testing import ESTABLISHED, node_spec
 from conntrack_api.conditions import NodeReason
-from conntrack_api.policy import Adjust
 from conntrack_api.settings import SETTINGS
+from conntrack_api.table import Adjust
 
 MAX, HASH = "nf_conntrack_max", "nf_conntrack_buckets"
 TIMEOUT = f"proc/sys/net/netfilter/{ESTABLISHED}"

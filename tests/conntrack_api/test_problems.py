@@ -17,7 +17,8 @@ from conntrack_api.codec import (
 from conntrack_api.durations import ALLOWED
 from conntrack_api.errors import InvalidObject
 from conntrack_api.node import NodeStatus
-from conntrack_api.policy import LabelSelector, Mode, PolicyStatus
+from conntrack_api.policy import LabelSelector, Mode
+from conntrack_api.policy_status import PolicyStatus
 
 if TYPE_CHECKING:
     from conntrack_api.errors import Problem

@@ -34,12 +34,12 @@ from conntrack_api.policy import (
     LabelSelector,
     Operator,
     PolicySpec,
-    PolicyStatus,
     Pressure,
     Requirement,
-    TableSize,
 )
+from conntrack_api.policy_status import PolicyStatus
 from conntrack_api.settings import SETTINGS, TIMEOUTS
+from conntrack_api.table import TableSize
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,8 @@ from conntrack_api.codec import to_object
 from conntrack_api.conditions import Condition
 from conntrack_api.decode import annotations, camel
 from conntrack_api.node import NodeSpec, NodeStatus
-from conntrack_api.policy import PolicySpec, PolicyStatus
+from conntrack_api.policy import PolicySpec
+from conntrack_api.policy_status import PolicyStatus
 from conntrack_api.rollout import Share
 
 Schema = dict[str, Any]

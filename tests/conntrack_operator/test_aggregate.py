@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from conntrack_api.conditions import ConditionStatus, PolicyReason, find
 from conntrack_api.node import NodeSpec
-from conntrack_api.policy import Mode, NodeCounts, PolicyStatus
+from conntrack_api.policy import Mode
+from conntrack_api.policy_status import NodeCounts, PolicyStatus
 from conntrack_operator.aggregate import Governed, aggregate
 from conntrack_operator.plan import wish
 from conntrack_operator.rollout import Progress

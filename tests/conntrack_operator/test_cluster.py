@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from conntrack_api.conditions import Condition, ConditionStatus
-from conntrack_api.policy import NodeCounts, PolicyStatus
+from conntrack_api.policy_status import NodeCounts, PolicyStatus
 from conntrack_operator.access import Credentials
 from conntrack_operator.cluster import ApiCluster
 from conntrack_operator.errors import (

@@ -4,7 +4,7 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
-from conntrack_api.policy import NodeCounts
+from conntrack_api.policy_status import NodeCounts
 from conntrack_operator.figures import Figures
 from conntrack_operator.metrics import application
 

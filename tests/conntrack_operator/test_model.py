@@ -14,8 +14,8 @@ from hypothesis.stateful import (
 
 from conntrack_api.conditions import ConditionStatus
 from conntrack_api.node import NodeMode, NodeSpec
-from conntrack_api.policy import TableSize
 from conntrack_api.rollout import Rollout, Share
+from conntrack_api.table import TableSize
 from conntrack_operator.errors import ClusterError, Conflict, Unavailable
 from conntrack_operator.pacing import Backoff, Doorbell
 from conntrack_operator.reconcile import Reconciler

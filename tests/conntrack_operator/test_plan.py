@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from conntrack_api.flags import Events, Flags, Switch
 from conntrack_api.node import NodeMode
-from conntrack_api.policy import Adjust, ConntrackPolicy, Mode, OnRemoval, TableSize
+from conntrack_api.policy import ConntrackPolicy, Mode, OnRemoval
 from conntrack_api.settings import (
     MAX_BUCKETS,
     MAX_ENTRIES,
@@ -14,6 +14,7 @@ from conntrack_api.settings import (
     MIN_ENTRIES,
     rounded_buckets,
 )
+from conntrack_api.table import Adjust, TableSize
 from conntrack_operator.plan import (
     Delete,
     Plan,

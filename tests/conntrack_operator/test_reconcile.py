@@ -6,8 +6,9 @@ import pytest
 
 from conntrack_api.conditions import find
 from conntrack_api.node import NodeMode
-from conntrack_api.policy import OnRemoval, TableSize
+from conntrack_api.policy import OnRemoval
 from conntrack_api.rollout import Rollout, Share
+from conntrack_api.table import TableSize
 from conntrack_operator.errors import (
     Conflict,
     Forbidden,

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conntrack_api.node import NodeMode
-from conntrack_api.policy import ConntrackPolicy, Mode, TableSize
+from conntrack_api.policy import ConntrackPolicy, Mode
 from conntrack_api.rollout import Rollout, Share, read
+from conntrack_api.table import TableSize
 from conntrack_operator.decide import decide
 from conntrack_operator.rollout import Progress, Wave, wave
 from conntrack_operator.rows import ConntrackNodeRow

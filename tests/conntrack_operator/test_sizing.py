@@ -5,8 +5,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from conntrack_api.node import TableStatus
-from conntrack_api.policy import TableSize
 from conntrack_api.sizing import Sized, Sizing, SizingTerm
+from conntrack_api.table import TableSize
 from conntrack_operator.plan import Tell, plan, wish
 from conntrack_operator.rows import ConntrackNodeRow
 from conntrack_operator.sizing import Machine, size

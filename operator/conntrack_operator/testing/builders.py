@@ -29,9 +29,9 @@ from conntrack_api.policy import (
     PolicySpec,
     Pressure,
     Requirement,
-    TableSize,
 )
 from conntrack_api.rollout import Rollout, Share
+from conntrack_api.table import TableSize
 from conntrack_operator.rows import ConntrackNodeRow, NodeRow, PolicyRow
 
 NOW: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -10,7 +10,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from conntrack_api.node import NodeSpec
-from conntrack_api.policy import ConntrackPolicy, PolicyStatus
+from conntrack_api.policy import ConntrackPolicy
+from conntrack_api.policy_status import PolicyStatus
 from conntrack_operator.errors import ClusterError, Conflict, Invalid, NotFound
 from conntrack_operator.events import Event
 from conntrack_operator.rows import ConntrackNodeRow, NodeRow, PolicyRow

@@ -1,0 +1,68 @@
+"""
+What the operator says about a policy: counts, names and conditions.
+
+A view for people; no stage decides on it.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from conntrack_api.bounds import Items, Text
+from conntrack_api.conditions import Condition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeCounts:
+    """How many nodes are in which state. A node may be failed and pressured."""
+
+    matched: int = 0
+    """Governed by this policy."""
+    updated: int = 0
+    """Have confirmed what the present generation asks."""
+    progressing: int = 0
+    """Have not answered yet."""
+    failed: int = 0
+    """Have answered that they cannot."""
+    unreachable: int = 0
+    """Have not reported for too long; counted nowhere else but in `matched`."""
+    pressured: int = 0
+    """Report ConntrackPressure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FullNode:
+    """One of the fullest nodes."""
+
+    name: Annotated[str, Text(253)]
+    entries: int
+    max_entries: int
+    used_percent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemNode:
+    """One node that needs a person's eyes."""
+
+    name: Annotated[str, Text(253)]
+    reason: Annotated[str, Text(64)]
+    message: Annotated[str, Text(512)] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemNodes:
+    """Some of the nodes that need a person's eyes, and how many there are."""
+
+    total: int = 0
+    nodes: Annotated[tuple[ProblemNode, ...], Items(10)] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyStatus:
+    """What was found; a view for people, no stage decides on it."""
+
+    observed_generation: int = -1
+    nodes: NodeCounts | None = None
+    fullest_percent: int | None = None
+    fullest: Annotated[tuple[FullNode, ...], Items(5)] = ()
+    problem_nodes: ProblemNodes | None = None
+    conditions: Annotated[tuple[Condition, ...], Items(8)] = ()
