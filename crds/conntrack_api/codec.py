@@ -12,9 +12,10 @@ from typing import Any
 
 from conntrack_api import API_VERSION
 from conntrack_api.bounds import Range
-from conntrack_api.decode import Json, camel, decode
+from conntrack_api.decode import Json, decode
 from conntrack_api.durations import nested
 from conntrack_api.errors import InvalidObject, Problem
+from conntrack_api.hints import camel
 from conntrack_api.node import HOLD, ConntrackNode, NodeSpec, NodeStatus
 from conntrack_api.policy import KIND, ConntrackPolicy, PolicySpec
 from conntrack_api.policy_status import PolicyStatus

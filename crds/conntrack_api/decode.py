@@ -1,22 +1,22 @@
 """
 Read JSON values as the annotations of a dataclass say.
 
-One walk for every class of the contract. It never raises: each thing that does not
-hold becomes a `Problem`. The shape of a policy's timeouts is the one exception to the
-rule that annotations tell everything, see `durations`.
+One reader for each annotation, made once and kept: a fleet has thousands of objects of
+the same few shapes. Reading never raises: each thing that does not hold becomes a
+`Problem`. The shape of a policy's timeouts is the one exception to the rule that
+annotations tell everything, see `durations`.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import StrEnum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin
 
-from conntrack_api.bounds import Items, Range, Text
 from conntrack_api.durations import flatten
 from conntrack_api.errors import Problem
+from conntrack_api.hints import annotations, camel, wanted, within
 from conntrack_api.policy import PolicySpec
 from conntrack_api.rollout import ALLOWED as SHARE_ALLOWED
 from conntrack_api.rollout import Share
@@ -24,23 +24,6 @@ from conntrack_api.rollout import read as read_share
 
 Json = Mapping[str, Any]
 """An object as it comes from JSON or YAML."""
-
-
-@cache
-def camel(name: str) -> str:
-    """
-    Turn ``max_entries`` into ``maxEntries``; ``uid`` stays in capitals inside names.
-    """
-    head, *rest = name.split("_")
-    return head + "".join("UID" if each == "uid" else each.title() for each in rest)
-
-
-@cache
-def annotations(cls: type) -> Mapping[str, Any]:
-    """
-    Give the evaluated annotations of a dataclass, bounds included.
-    """
-    return get_type_hints(cls, include_extras=True)
 
 
 def decode(
@@ -64,128 +47,201 @@ def decode(
     Returns:
         What the annotation says; the value as it came when there was a problem.
     """
-    origin = get_origin(hint)
+    return _reader(hint)(value, (None, path), _Walk(problems, strict=strict))
+
+
+_Place = tuple[Any, str]
+"""The place around, and the last part of the path: made text only for a problem."""
+
+
+class _Walk:
+    """One decoding: how strict it is, and what was found wrong so far."""
+
+    __slots__ = ("problems", "strict")
+
+    def __init__(self, problems: list[Problem], *, strict: bool) -> None:
+        """
+        Begin.
+        """
+        self.problems = problems
+        self.strict = strict
+
+    def refuse(self, value: Any, place: _Place, allowed: str) -> Any:  # noqa: ANN401
+        """
+        Note a problem; give the value as it came.
+        """
+        self.problems.append(Problem(field=_text(place), value=value, allowed=allowed))
+        return value
+
+
+_Reader = Callable[[Any, _Place, _Walk], Any]
+"""Makes of JSON what one annotation says."""
+
+
+def _text(place: _Place | None) -> str:
+    """
+    Write a place as people do, for example ``spec.table.buckets``.
+    """
+    return "" if place is None else _text(place[0]) + place[1]
+
+
+@cache
+def _reader(hint: Any) -> _Reader:  # noqa: ANN401 - an annotation
+    """
+    Make the reader of one annotation.
+    """
+    origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        inner, *bounds = get_args(hint)
-        before = len(problems)
-        decoded = decode(inner, value, path, problems, strict=strict)
-        if len(problems) == before:
-            problems += (
-                Problem(field=path, value=value, allowed=str(bound))
-                for bound in bounds
-                if not _within(bound, decoded)
-            )
-        return decoded
+        return _bounded(_reader(arguments[0]), arguments[1:])
     if origin in (Union, UnionType):
-        (inner,) = (each for each in get_args(hint) if each is not NoneType)
-        return decode(inner, value, path, problems, strict=strict)
-    if origin is Mapping and isinstance(value, Mapping):
-        key_hint, value_hint = get_args(hint)
-        return {
-            decode(key_hint, key, f"{path}.{key}", problems, strict=strict): decode(
-                value_hint, each, f"{path}.{key}", problems, strict=strict
-            )
-            for key, each in value.items()
-        }
-    if origin is tuple and isinstance(value, list | tuple):
-        (inner, _) = get_args(hint)
-        return tuple(
-            decode(inner, each, f"{path}[{index}]", problems, strict=strict)
-            for index, each in enumerate(value)
-        )
+        (inner,) = (each for each in arguments if each is not NoneType)
+        return _reader(inner)
+    if origin is Mapping:
+        return _map(hint, *map(_reader, arguments))
+    if origin is tuple:
+        return _list(hint, _reader(arguments[0]))
     if hint is Share:
-        share = read_share(value)
-        if share is None:
-            problems.append(Problem(field=path, value=value, allowed=SHARE_ALLOWED))
-        return share
-    if is_dataclass(hint) and isinstance(value, Mapping):
-        return _decode_fields(hint, value, path, problems, strict=strict)
-    return _decode_scalar(hint, value, path, problems)
-
-
-def _decode_fields(
-    cls: Any,  # noqa: ANN401 - a dataclass
-    obj: Json,
-    path: str,
-    problems: list[Problem],
-    *,
-    strict: bool,
-) -> Any:  # noqa: ANN401 - an instance of it
-    """
-    Read the fields of one object.
-    """
-    before = len(problems)
-    known = {camel(each.name): each for each in fields(cls)}
-    if strict:
-        allowed = f"one of the fields {', '.join(known)}"
-        problems += (
-            Problem(field=f"{path}.{key}", value=obj[key], allowed=allowed)
-            for key in obj
-            if key not in known
-        )
-    found: dict[str, Any] = {}
-    for key, each in known.items():
-        value = obj.get(key)
-        where = f"{path}.{key}"
-        if value is None:
-            if each.default is MISSING and each.default_factory is MISSING:
-                allowed = _wanted(annotations(cls)[each.name])
-                problems.append(Problem(field=where, value=None, allowed=allowed))
-        elif cls is PolicySpec and each.name == "timeouts":
-            found[each.name] = flatten(value, where, problems, strict=strict)
-        else:
-            hint = annotations(cls)[each.name]
-            found[each.name] = decode(hint, value, where, problems, strict=strict)
-    return cls(**found) if len(problems) == before else obj
-
-
-def _decode_scalar(hint: Any, value: Any, path: str, problems: list[Problem]) -> Any:  # noqa: ANN401
-    """
-    Read a string, a number or an enumeration; anything else is a problem.
-    """
-    if isinstance(hint, type) and issubclass(hint, StrEnum):
-        if isinstance(value, str) and value in list(hint):
-            return hint(value)
-    elif hint is int and isinstance(value, float) and value.is_integer():
-        return int(value)  # JSON has one kind of number; the API server does the same
-    elif isinstance(hint, type) and isinstance(value, hint):
-        truth = hint is int and isinstance(value, bool)
-        if not truth:
-            return value
-    problems.append(Problem(field=path, value=value, allowed=_wanted(hint)))
-    return value
-
-
-def _within(bound: object, value: Any) -> bool:  # noqa: ANN401 - already decoded
-    """
-    Tell whether a decoded value keeps one bound.
-    """
-    match bound:
-        case Range():
-            return bool(bound.minimum <= value <= bound.maximum)
-        case Text():
-            return bound.accepts(value)
-        case Items():
-            return len(value) <= bound.maximum
-    return True
-
-
-def _wanted(hint: Any) -> str:  # noqa: ANN401 - an annotation
-    """
-    Complete the sentence "must be ..." for an annotation.
-    """
-    if get_origin(hint) is Annotated:
-        return str(get_args(hint)[1])
-    if isinstance(hint, type) and issubclass(hint, StrEnum):
-        return f"one of {', '.join(hint)}"
-    name = getattr(hint, "__name__", str(hint))
-    names = {
-        "int": "a whole number",
-        "str": "text",
-        "tuple": "a list",
-        "Mapping": "a map",
-    }
+        return _share
     if is_dataclass(hint):
-        listed = ", ".join(camel(each.name) for each in fields(hint))
-        return f"an object with {listed}"
-    return names.get(name, re.sub(r"([A-Z])", r" \1", name).strip().lower())
+        return _object(hint)
+    if issubclass(hint, StrEnum):
+        return _enumeration(hint)
+    return _scalar(hint)
+
+
+def _bounded(inner: _Reader, bounds: tuple[object, ...]) -> _Reader:
+    """
+    Read a value that has to keep bounds.
+    """
+
+    def read(value: Any, place: _Place, walk: _Walk) -> Any:  # noqa: ANN401
+        before = len(walk.problems)
+        decoded = inner(value, place, walk)
+        if len(walk.problems) == before:
+            for bound in bounds:
+                if not within(bound, decoded):
+                    walk.refuse(value, place, str(bound))
+        return decoded
+
+    return read
+
+
+def _map(hint: object, read_key: _Reader, read_value: _Reader) -> _Reader:
+    """
+    Read a map whose keys are names.
+    """
+
+    def read(value: Any, place: _Place, walk: _Walk) -> Any:  # noqa: ANN401
+        if not isinstance(value, Mapping):
+            return walk.refuse(value, place, wanted(hint))
+        found = {}
+        for key, each in value.items():
+            there = place, f".{key}"
+            name = read_key(key, there, walk)
+            found[name] = read_value(each, there, walk)
+        return found
+
+    return read
+
+
+def _list(hint: object, read_item: _Reader) -> _Reader:
+    """
+    Read a list.
+    """
+
+    def read(value: Any, place: _Place, walk: _Walk) -> Any:  # noqa: ANN401
+        if not isinstance(value, list | tuple):
+            return walk.refuse(value, place, wanted(hint))
+        items = enumerate(value)
+        return tuple(read_item(item, (place, f"[{at}]"), walk) for at, item in items)
+
+    return read
+
+
+def _share(value: Any, place: _Place, walk: _Walk) -> Any:  # noqa: ANN401
+    """
+    Read a number or a percentage of nodes.
+    """
+    share = read_share(value)
+    return walk.refuse(value, place, SHARE_ALLOWED) if share is None else share
+
+
+def _object(cls: Any) -> _Reader:  # noqa: ANN401 - a dataclass
+    """
+    Read an object field by field.
+    """
+    hints = annotations(cls)
+    known = {camel(each.name): each for each in fields(cls)}
+    allowed = f"one of the fields {', '.join(known)}"
+    required = {
+        key: wanted(hints[each.name])
+        for key, each in known.items()
+        if each.default is MISSING and each.default_factory is MISSING
+    }
+    parts = [
+        (each.name, key, f".{key}", _field_reader(cls, each.name))
+        for key, each in known.items()
+    ]
+
+    def read(value: Any, place: _Place, walk: _Walk) -> Any:  # noqa: ANN401
+        if not isinstance(value, Mapping):
+            return walk.refuse(value, place, wanted(cls))
+        before = len(walk.problems)
+        if walk.strict:
+            for key in value:
+                if key not in known:
+                    walk.refuse(value[key], (place, f".{key}"), allowed)
+        found = {}
+        for name, key, dotted, read_part in parts:
+            content = value.get(key)
+            if content is not None:
+                found[name] = read_part(content, (place, dotted), walk)
+            elif key in required:
+                walk.refuse(None, (place, dotted), required[key])
+        return cls(**found) if len(walk.problems) == before else value
+
+    return read
+
+
+def _field_reader(cls: type, name: str) -> _Reader:
+    """
+    Give the reader of one field.
+    """
+    if cls is PolicySpec and name == "timeouts":
+        return _timeouts
+    return _reader(annotations(cls)[name])
+
+
+def _timeouts(value: Any, place: _Place, walk: _Walk) -> Any:  # noqa: ANN401
+    """
+    Read the timeouts of a policy.
+    """
+    return flatten(value, _text(place), walk.problems, strict=walk.strict)
+
+
+def _enumeration(hint: type[StrEnum]) -> _Reader:
+    """
+    Read one of a few words.
+    """
+    members = {each.value: each for each in hint}
+
+    def read(value: Any, place: _Place, walk: _Walk) -> Any:  # noqa: ANN401
+        found = members.get(value) if isinstance(value, str) else None
+        return walk.refuse(value, place, wanted(hint)) if found is None else found
+
+    return read
+
+
+def _scalar(hint: type) -> _Reader:
+    """
+    Read a string, a number or a truth value; anything else is a problem.
+    """
+
+    def read(value: Any, place: _Place, walk: _Walk) -> Any:  # noqa: ANN401
+        if type(value) is hint:
+            return value
+        if hint is int and isinstance(value, float) and value.is_integer():
+            return int(value)  # JSON has one kind of number; so does the API server
+        return walk.refuse(value, place, wanted(hint))
+
+    return read

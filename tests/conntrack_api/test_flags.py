@@ -9,9 +9,9 @@ from dataclasses import fields
 import pytest
 
 from conntrack_api.codec import policy_from_object, to_object
-from conntrack_api.decode import camel
 from conntrack_api.errors import InvalidObject
 from conntrack_api.flags import Events, Flags, LogInvalid, Switch
+from conntrack_api.hints import camel
 from conntrack_api.settings import FLAGS
 
 

@@ -13,7 +13,7 @@ import pytest
 from conntrack_api.bounds import Items, Range, Text
 from conntrack_api.codec import to_object
 from conntrack_api.conditions import Condition
-from conntrack_api.decode import annotations, camel
+from conntrack_api.hints import annotations, camel
 from conntrack_api.node import NodeSpec, NodeStatus
 from conntrack_api.policy import PolicySpec
 from conntrack_api.policy_status import PolicyStatus
