@@ -202,7 +202,8 @@ def _turn(members: list[_Member], rules: Rollout) -> tuple[list[Decision], Progr
         busy = sum(each.busy for each in members if each.reachable)
         room = max(0, min(limit - busy, most - len(chosen)))
         chosen += [each for each in open_ if not each.lost][:room]
-    held = [each for each in open_ if each not in chosen]
+    names = {each.decision.node.name for each in chosen}
+    held = [each for each in open_ if each.decision.node.name not in names]
     healthy = [each for each in held if each.standing is not Standing.FAILED]
     # Fewer failures than allowed may still be all that the budget has room for.
     answers_due = any(

@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -430,3 +431,33 @@ def test_budget(  # type: ignore[no-untyped-def]
     assert not changes or drawn.count("failed") + len(refused) < failures
     if drawn.count("done") < canaries and any(state == "old" for state in drawn):
         assert len(changes) <= canaries
+
+
+def calls(asked: ConntrackPolicy, count: int) -> int:
+    """
+    Count the calls that choosing among so many nodes takes.
+    """
+    rows = {row.name: row for row in fleet(OLD, count)}
+    nodes = {name: node(name) for name in rows}
+    decisions = decide([policy_row(asked)], nodes, rows).nodes.values()
+    counted = 0
+
+    def count_one(_frame: object, event: str, _arg: object) -> None:
+        nonlocal counted
+        counted += event == "call"
+
+    sys.setprofile(count_one)
+    try:
+        wave(decisions, unshown=(), refused=(), now=NOW)
+    finally:
+        sys.setprofile(None)
+    return counted
+
+
+def test_work_grows_as_the_fleet_does() -> None:
+    """
+    Four times the nodes are four times the work, not sixteen times.
+    """
+    tenth = asks(Rollout(max_unavailable=Share(10, percent=True), canaries=0))
+
+    assert calls(tenth, 800) < 5 * calls(tenth, 200)
