@@ -74,7 +74,18 @@ class Fleet:
 
     async def run(self) -> None:
         """
-        Follow the objects and answer, for ever.
+        Follow the objects and answer, until cancelled; no answer outlives it.
+        """
+        try:
+            await self._follow()
+        finally:
+            for answer in self._answers.values():
+                answer.cancel()
+            await asyncio.gather(*self._answers.values(), return_exceptions=True)
+
+    async def _follow(self) -> None:
+        """
+        List, watch, and list again, for ever.
         """
         every = Collection(self._transport, CONNTRACK_NODES)
         while True:
