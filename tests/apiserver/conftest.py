@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,16 +15,15 @@ import pytest
 import urllib3
 import yaml
 
-from control_plane import ControlPlane, ControlPlaneUnavailable
+from control_plane.testing import control_plane_or_skip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from control_plane import ControlPlane
+
 CRDS = Path(__file__).parents[2] / "crds"
 ROOT = "/apis/conntrack.dev/v1alpha1"
-
-REQUIRED_VARIABLE = "CONNTRACK_REQUIRE_APISERVER"
-"""Set to 1 where a run without an API server is a failed run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,17 +118,8 @@ class Api:
 def control_plane() -> Iterator[ControlPlane]:
     """
     Run one control plane that knows both kinds.
-
-    Skips when there are no programs to run, or fails when a run without them is
-    worth nothing (see `REQUIRED_VARIABLE`).
     """
-    try:
-        plane = ControlPlane().start()
-    except ControlPlaneUnavailable as error:
-        if os.environ.get(REQUIRED_VARIABLE) == "1":
-            pytest.fail(str(error), pytrace=False)
-        pytest.skip(str(error))
-    with plane:
+    with control_plane_or_skip() as plane:
         plane.kubectl_run("apply", "--server-side", f"--filename={CRDS}")
         plane.kubectl_run("wait", "--for=condition=Established", "crd", "--all")
         yield plane

@@ -8,7 +8,6 @@ policy works some seconds after it was made: nothing is tested before it refuses
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import time
 from dataclasses import dataclass
@@ -17,14 +16,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import urllib3
 import yaml
-from tests.apiserver.conftest import REQUIRED_VARIABLE, Api
 from tests.apiserver.test_node_spec import node as node_object
 
-from control_plane import ControlPlaneUnavailable
+from control_plane.testing import skip_without_programs
 from programs import find_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.apiserver.conftest import Api
 
     from control_plane import ControlPlane
 
@@ -116,12 +116,8 @@ def installed(control_plane: ControlPlane, api: Api) -> Iterator[ControlPlane]:
     """
     Install what the chart makes, with two nodes and a pod of each process.
     """
-    try:
+    with skip_without_programs():
         helm = find_program("helm")
-    except ControlPlaneUnavailable as error:
-        if os.environ.get(REQUIRED_VARIABLE) == "1":
-            pytest.fail(str(error), pytrace=False)
-        pytest.skip(str(error))
     done = subprocess.run(
         [
             *(str(helm), "template", OPERATOR, "charts/conntrack-operator"),

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from control_plane import ControlPlane, ControlPlaneUnavailable
+from control_plane.testing import control_plane_or_skip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from control_plane import ControlPlane
 
 
 @pytest.fixture
@@ -37,9 +39,5 @@ def plane() -> Iterator[ControlPlane]:
     """
     Run one control plane with controllers for all tests of a file.
     """
-    try:
-        running = ControlPlane(controller_manager=True).start()
-    except ControlPlaneUnavailable as error:
-        pytest.skip(str(error))
-    with running:
+    with control_plane_or_skip(controller_manager=True) as running:
         yield running

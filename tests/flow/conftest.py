@@ -2,14 +2,13 @@
 One little cluster for the tests of this folder; they leave it running and Ready.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from control_plane import ControlPlane, ControlPlaneUnavailable
 from control_plane.processes import Watch
+from control_plane.testing import control_plane_or_skip
 from demo.rehearsal import Audit, Cluster
 
 
@@ -29,15 +28,12 @@ def cluster(
     Run the whole product; a policy is applied and Ready.
     """
     folder = tmp_path_factory.mktemp("cluster")
-    plane = ControlPlane(controller_manager=True, apiserver_arguments=audit.arguments)
-    try:
-        plane.start()
-    except ControlPlaneUnavailable as error:
-        if os.environ.get("CONNTRACK_REQUIRE_APISERVER") == "1":
-            pytest.fail(str(error), pytrace=False)
-        pytest.skip(str(error))
     with ExitStack() as stack:
-        stack.enter_context(plane)
+        plane = stack.enter_context(
+            control_plane_or_skip(
+                controller_manager=True, apiserver_arguments=audit.arguments
+            )
+        )
         watch = Watch(folder)
         stack.callback(watch.close)
         running = Cluster(plane, folder, watch)

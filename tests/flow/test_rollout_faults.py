@@ -4,7 +4,6 @@ the same number of writes, and never more nodes at a time than allowed.
 """
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
@@ -14,8 +13,9 @@ import yaml
 
 from conntrack_operator.access import Credentials
 from conntrack_operator.transport import Transport
-from control_plane import ControlPlane, ControlPlaneUnavailable
+from control_plane import ControlPlane
 from control_plane.processes import Watch
+from control_plane.testing import control_plane_or_skip
 from demo.cast import ROOT, Cast
 from demo.fleet import Fleet
 
@@ -69,15 +69,8 @@ class Stage:
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """Run a control plane and one operator."""
     folder = tmp_path_factory.mktemp("fleet")
-    plane = ControlPlane()
-    try:
-        plane.start()
-    except ControlPlaneUnavailable as error:
-        if os.environ.get("CONNTRACK_REQUIRE_APISERVER") == "1":
-            pytest.fail(str(error), pytrace=False)
-        pytest.skip(str(error))
     with ExitStack() as stack:
-        stack.enter_context(plane)
+        plane = stack.enter_context(control_plane_or_skip())
         watch = Watch(folder)
         stack.callback(watch.close)
         cast = Cast(plane, folder, watch)
