@@ -109,8 +109,22 @@ class Credentials:
             else:
                 _read_default(found)
             return _access(found)
-        except (ConfigException, OSError, ValueError) as error:
-            raise ConfigInvalid(f"cannot read credentials: {error}") from error
+        except Exception as error:
+            # The library checks little: a file of a wrong shape can raise anything.
+            text = " ".join(str(error).split())
+            what = f"cannot read credentials from {self._source}: {text}"
+            raise ConfigInvalid(what) from error
+
+    @property
+    def _source(self) -> str:
+        """
+        Name what is read, for people.
+        """
+        if self._kubeconfig:
+            return f"the kubeconfig {self._kubeconfig}"
+        if self._context:
+            return f"the usual kubeconfig, with the context {self._context}"
+        return "a pod's service account or the usual kubeconfig"
 
 
 def _read_default(found: Configuration) -> None:
