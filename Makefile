@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+SCAN   := .scan/.ready
 
 # Only what is said on the command line: `make e2e KUBECONFIG=file`.
 E2E_KUBECONFIG := $(if $(filter command line,$(origin KUBECONFIG)),$(KUBECONFIG))
@@ -66,6 +67,15 @@ image: $(READY) ## Build both container images (BASE=image TAG=tag)
 e2e: $(READY) ## Install into a real node of this machine (or KUBECONFIG=file)
 	@CONNTRACK_E2E_KUBECONFIG="$(E2E_KUBECONFIG)" $(BIN)/python -m pytest -m e2e tests/e2e $(PYTEST)
 
+$(SCAN): $(READY) requirements/scan.txt
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .scan
+	@$(BIN)/uv pip install --quiet --python .scan --require-hashes -r requirements/scan.txt
+	@touch $@
+
+.PHONY: scan
+scan: $(SCAN) ## What helm's linter, kubeconform and checkov say of the chart
+	@$(BIN)/python -m scan --checkov .scan/bin/checkov
+
 .PHONY: docs
 docs: $(READY) ## Write the generated pages
 	@$(BIN)/python -m generate
@@ -76,4 +86,4 @@ lock: $(READY) ## Choose dependency versions anew, a week old at least
 
 .PHONY: clean
 clean: ## Remove what was built in the checkout; caches outside it stay
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .scan .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

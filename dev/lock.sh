@@ -14,3 +14,8 @@ lock() {
 lock --upgrade --extra agent --output-file requirements/agent.txt
 lock --upgrade --extra operator -c requirements/agent.txt --output-file requirements/operator.txt
 lock --upgrade --all-extras --group dev -c requirements/operator.txt --output-file requirements/dev.txt
+
+# The scanner of `make scan` has close to a hundred dependencies, and a place of its own.
+echo "checkov" | "$uv" pip compile --quiet --upgrade --universal --python-version 3.11 \
+    --generate-hashes --no-emit-index-url --no-emit-find-links --exclude-newer "$week_ago" \
+    --custom-compile-command "make lock" --output-file requirements/scan.txt -

@@ -20,6 +20,7 @@ MODULES: Final = Path(__file__).parent / "modules"
 
 CONTAINERD: Final = "github.com/containerd/containerd/v2"
 HELM: Final = "helm.sh/helm/v4"
+HELM_3: Final = "helm.sh/helm/v3"
 KUBECONFORM: Final = "github.com/yannh/kubeconform"
 
 
@@ -36,6 +37,8 @@ class Family:
     ldflags: str = "-s -w"
     """Linker flags; ``{release}`` stands for the pinned release."""
     tags: str = ""
+    suffix: str = ""
+    """Ends the programs' names where another family has programs of the same name."""
 
     @property
     def folder(self) -> Path:
@@ -63,7 +66,7 @@ class Family:
         )
         return tuple(
             Step(
-                program=package.rpartition("/")[2],
+                program=package.rpartition("/")[2] + self.suffix,
                 module=self.folder,
                 package=package,
                 ldflags=flags,
@@ -92,6 +95,18 @@ FAMILIES: Final = (
         packages=(f"{HELM}/cmd/helm",),
         # Which Kubernetes a chart rendered offline is for, and what helm calls itself.
         ldflags="-s -w -X helm.sh/helm/v4/internal/version.version={release}",
+    ),
+    Family(
+        name="helm-3",
+        module=HELM_3,
+        packages=(f"{HELM_3}/cmd/helm",),
+        # Without the last two it renders and lints for Kubernetes 1.20.
+        ldflags=(
+            "-s -w -X helm.sh/helm/v3/internal/version.version={release}"
+            " -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=33"
+            " -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor=33"
+        ),
+        suffix="-3",
     ),
     Family(
         name="kubeconform",

@@ -88,10 +88,12 @@ def pod_specs(objects: list[Json]) -> dict[str, Json]:
     }
 
 
-@pytest.fixture(scope="session")
-def helm() -> Helm:
+@pytest.fixture(scope="session", params=["helm", "helm-3"])
+def helm(request: pytest.FixtureRequest) -> Helm:
     """
-    Find helm; skip where it can neither be found nor built.
+    Find the newest helm, and the oldest that is supported.
+
+    Skips where it can neither be found nor built.
     """
     with skip_without_programs():
-        return Helm(program=find_program("helm"))
+        return Helm(program=find_program(request.param))
