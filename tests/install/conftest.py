@@ -1,0 +1,73 @@
+"""
+The chart on a real API server, by every supported helm; nothing of it runs.
+
+Controllers run, a kubelet does not: what pods do is the business of `tests/e2e`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from control_plane.testing import control_plane_or_skip
+from e2e.cluster import Cluster
+from programs import find_program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from control_plane import ControlPlane
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "conntrack-operator"
+
+RELEASE, SYSTEM, AGENTS = "conntrack", "conntrack-system", "conntrack-system-agents"
+KINDS = ("conntracknodes.conntrack.dev", "conntrackpolicies.conntrack.dev")
+CRDS = tuple(f"crd/{name}" for name in KINDS)
+IN = ("--namespace", SYSTEM)
+INSTALL = ("upgrade", "--install", RELEASE, str(CHART), *IN, "--create-namespace")
+
+
+@pytest.fixture(scope="session")
+def plane() -> Iterator[ControlPlane]:
+    """
+    Run a control plane with controllers.
+    """
+    with control_plane_or_skip(controller_manager=True) as plane:
+        yield plane
+
+
+@pytest.fixture(params=["helm", "helm-3"])
+def cluster(request: pytest.FixtureRequest, plane: ControlPlane) -> Iterator[Cluster]:
+    """
+    Give the empty cluster with one helm, and empty it again afterwards.
+    """
+    cluster = Cluster(
+        kubeconfig=plane.kubeconfig,
+        kubectl_program=plane.kubectl,
+        helm_program=find_program(request.param),
+    )
+    yield cluster
+    cluster.helm("uninstall", RELEASE, *IN, check=False)
+    cluster.kubectl("delete", "--ignore-not-found", *CRDS)
+    cluster.kubectl("delete", "--ignore-not-found", f"namespace/{SYSTEM}")
+
+
+@pytest.fixture
+def next_chart(tmp_path: Path) -> Path:
+    """
+    Make the chart's next version: a field more in a CRD, and a newer image.
+    """
+    chart = tmp_path / "conntrack-operator"
+    shutil.copytree(CHART, chart)
+    about = chart / "Chart.yaml"
+    about.write_text(about.read_text().replace(": 0.1.0", ": 0.2.0"))
+    crd = chart / "templates" / "crds" / "conntrackpolicies.yaml"
+    before, found, after = crd.read_text().partition("                priority:\n")
+    assert found
+    field = "                note: {type: string, maxLength: 64}\n"
+    crd.write_text(before + field + found + after)
+    return chart

@@ -1,0 +1,122 @@
+"""
+From one version of the chart to the next, back again, and away.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.install.conftest import AGENTS, CRDS, IN, INSTALL, RELEASE, SYSTEM
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from e2e.cluster import Cluster
+
+pytestmark = pytest.mark.apiserver
+
+OBSERVE = "examples/observe.yaml"
+POLICY = ("conntrackpolicy", "observe")
+CLUSTER_KINDS = (
+    "clusterroles,clusterrolebindings,validatingadmissionpolicies,"
+    "validatingadmissionpolicybindings,crds"
+)
+KINDS = "deployments,daemonsets,configmaps,serviceaccounts,roles,rolebindings"
+DEFINITION = "customresourcedefinition.apiextensions.k8s.io"
+OURS = "app.kubernetes.io/name=conntrack-operator"
+
+
+def knows_note(cluster: Cluster) -> bool:
+    """
+    Tell whether the API server keeps the field that only the next version has.
+    """
+    crd = cluster.get(CRDS[1])
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return "note" in schema["properties"]["spec"]["properties"]
+
+
+def policy(cluster: Cluster) -> dict[str, Any]:
+    """
+    Read the policy, without who wrote what.
+    """
+    kept: dict[str, Any] = cluster.get(*POLICY)
+    kept["metadata"].pop("managedFields", None)
+    return kept
+
+
+def left(cluster: Cluster) -> set[str]:
+    """
+    Name every object of ours, of whatever kind.
+    """
+    found = cluster.kubectl("get", CLUSTER_KINDS, "-l", OURS, "-o", "name").split()
+    found += cluster.kubectl("get", KINDS, "-A", "-l", OURS, "-o", "name").split()
+    return set(found)
+
+
+def test_an_upgrade_brings_fields_and_keeps_policies(
+    cluster: Cluster, next_chart: Path
+) -> None:
+    """
+    `helm upgrade` changes the CRD; the policies are the very same objects. A rollback
+    takes the field away again.
+    """
+    cluster.helm(*INSTALL)
+    cluster.kubectl("apply", "-f", OBSERVE)
+    before, knew = policy(cluster), knows_note(cluster)
+
+    cluster.helm("upgrade", RELEASE, str(next_chart), *IN)
+    noted = json.dumps({"spec": {"note": "new"}})
+    upgraded, knows = policy(cluster), knows_note(cluster)
+    cluster.kubectl("patch", *POLICY, "--type=merge", "-p", noted)
+    written = policy(cluster)["spec"].get("note")
+    cluster.kubectl("patch", *POLICY, "--type=merge", "-p", '{"spec":{"note":null}}')
+    cluster.helm("rollback", RELEASE, "1", *IN)
+    back = policy(cluster)
+
+    assert (False, True, "new") == (knew, knows, written)
+    assert before == upgraded
+    assert not knows_note(cluster)
+    assert before["metadata"]["uid"] == back["metadata"]["uid"]
+    assert before["spec"] == back["spec"]
+
+
+def test_uninstalling_leaves_policies_and_nothing_else(cluster: Cluster) -> None:
+    """
+    Both CRDs stay with every policy; no role, admission policy or workload does. Who
+    installs again gets everything back.
+    """
+    cluster.helm(*INSTALL)
+    cluster.kubectl("apply", "-f", OBSERVE)
+    before = policy(cluster)
+
+    cluster.helm("uninstall", RELEASE, *IN)
+    cluster.kubectl("wait", "--for=delete", f"namespace/{AGENTS}", "--timeout=60s")
+    names = left(cluster)
+    cluster.helm(*INSTALL)
+
+    assert {f"{DEFINITION}/{crd.removeprefix('crd/')}" for crd in CRDS} == names
+    assert before == policy(cluster)
+    assert any("deployment" in name for name in left(cluster))
+
+
+def test_the_namespace_deleted_first_leaves_what_helm_can_remove(
+    cluster: Cluster,
+) -> None:
+    """
+    The release's record goes with its namespace; what has no namespace can be found by
+    its label and removed by hand, and installing again works too.
+    """
+    cluster.helm(*INSTALL)
+    cluster.kubectl("delete", f"namespace/{SYSTEM}", f"namespace/{AGENTS}")
+
+    gone = cluster.helm("uninstall", RELEASE, *IN, check=False)
+    cluster.helm(*INSTALL)
+    cluster.helm("uninstall", RELEASE, *IN)
+
+    assert 0 != gone.returncode
+    assert "not found" in gone.stderr
+    assert {"customresourcedefinition"} == {
+        name.partition(".")[0] for name in left(cluster)
+    }
