@@ -2,10 +2,12 @@
 Start: read the configuration, take the journal, follow and loop until SIGTERM.
 """
 
+import faulthandler
 import signal
 import sys
 import time
 from types import FrameType
+from typing import Final
 
 from conntrack_agent import config, logs
 from conntrack_agent.agent import Agent
@@ -17,6 +19,22 @@ from conntrack_agent.kernel import LinuxKernel
 from conntrack_agent.loop import Loop
 from conntrack_agent.metrics import CountingKernel, Metrics, serve
 from conntrack_agent.netlink import CounterSocket
+
+HANG_SECONDS: Final = 300.0
+"""A turn takes a minute of waiting at most, and then seconds; past this it hangs."""
+
+
+def alive(seconds: float = HANG_SECONDS) -> None:
+    """
+    End the process with 1 unless this is called again in time.
+
+    Says on standard error where every thread is. Works while the interpreter itself is
+    stuck; the kubelet then starts another, which costs no probe.
+
+    Args:
+        seconds: How long to wait.
+    """
+    faulthandler.dump_traceback_later(seconds, exit=True)
 
 
 def main() -> int:
@@ -63,7 +81,7 @@ def main() -> int:
     start_following(
         Follower(cluster, loop.tell, clock=time.monotonic, sleep=time.sleep)
     )
-    loop.run()
+    loop.run(alive)
     return 0
 
 

@@ -97,12 +97,17 @@ class Loop:
         """
         self._bell.put(_STOP)
 
-    def run(self) -> None:
+    def run(self, alive: Callable[[], object]) -> None:
         """
         Run passes until `stop`.
+
+        Args:
+            alive: Called before each turn; whoever waits for it in vain knows that the
+                turn before hangs.
         """
+        alive()
         while self.turn(self._observe_seconds):
-            pass
+            alive()
 
     def turn(self, seconds: float) -> bool:
         """

@@ -78,6 +78,18 @@ def test_news_are_answered_in_the_same_turn() -> None:
     assert (3, "r1") == (status.observed_generation, status.applied_revision)
 
 
+def test_life_is_shown_before_each_turn() -> None:
+    """Whoever waits for the next sign in vain knows that a turn hangs."""
+    node = Node()
+    signs: list[int] = []
+    node.loop.tell(conntrack_node())
+    node.loop.stop()
+
+    node.loop.run(lambda: signs.append(len(node.cluster.requests)))
+
+    assert [0, 1] == signs
+
+
 def test_a_quiet_node_sends_its_heartbeat_only() -> None:
     """One report every five minutes, give or take."""
     node = Node()
@@ -267,7 +279,7 @@ def test_run_ends_with_stop() -> None:
     """The loop of a process ends when it is told to, from another thread, too."""
     node = Node()
     node.cluster.refuse_status = None
-    thread = threading.Thread(target=node.loop.run)
+    thread = threading.Thread(target=node.loop.run, args=(bool,))
     thread.start()
     node.loop.tell(conntrack_node())
 

@@ -148,3 +148,19 @@ def test_an_idle_agent_is_small(tmp_path: Path) -> None:
 
     (resident,) = [each for each in status.splitlines() if each.startswith("VmRSS")]
     assert int(resident.split()[1]) <= 32 * 1024
+
+
+def test_a_turn_that_hangs_ends_the_process() -> None:
+    """No probe asks an agent how it is: it ends itself, and says where it hung."""
+    script = "import conntrack_agent.__main__ as m; m.alive(0.1); input()"
+
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        env=ENVIRONMENT,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert 1 == process.wait(10)
+        assert process.stderr is not None
+        assert "Timeout (0:00:00.100000)!" in process.stderr.read()
