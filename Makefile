@@ -67,6 +67,10 @@ image: $(READY) ## Build both container images (BASE=image TAG=tag)
 e2e: $(READY) ## Install into a real node of this machine (or KUBECONFIG=file)
 	@CONNTRACK_E2E_KUBECONFIG="$(E2E_KUBECONFIG)" $(BIN)/python -m pytest -m e2e tests/e2e $(PYTEST)
 
+.PHONY: e2e-kind
+e2e-kind: $(READY) ## The same for a node of kind (KIND_NODE_IMAGE=image)
+	@CONNTRACK_E2E_KIND=1 $(BIN)/python -m pytest -m e2e tests/e2e $(PYTEST)
+
 $(SCAN): $(READY) requirements/scan.txt
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .scan
 	@$(BIN)/uv pip install --quiet --python .scan --require-hashes -r requirements/scan.txt

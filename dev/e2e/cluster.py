@@ -60,6 +60,8 @@ class Cluster:
     layout: Layout | None = None
     """The node's files; ``None`` on a cluster of somebody else."""
     ctr_program: Path | None = None
+    nested: bool = False
+    """Whether the node is a container of kind."""
 
     def kubectl(self, *arguments: str, given: str = "", check: bool = True) -> str:
         """

@@ -29,8 +29,11 @@ class Engine:
         """
         Nothing is started yet.
         """
+        self.environ = dict(os.environ)
+        """Environment of a program that speaks to this engine."""
+        self.ours = False
+        """Whether it was started here, without networks."""
         self._stack = ExitStack()
-        self._environ = dict(os.environ)
 
     def __enter__(self) -> Self:
         """
@@ -51,6 +54,7 @@ class Engine:
         except BaseException:
             self._stack.close()
             raise
+        self.ours = True
         return self
 
     def __exit__(
@@ -103,7 +107,7 @@ class Engine:
             done = subprocess.run(
                 ["docker", *arguments],
                 stdin=producer.stdout,
-                env=self._environ,
+                env=self.environ,
                 capture_output=True,
                 text=True,
                 check=False,
@@ -125,7 +129,7 @@ class Engine:
         )
         watch = Watch(folder)
         self._stack.callback(watch.close)
-        self._environ["DOCKER_HOST"] = f"unix://{folder}/docker.sock"
+        self.environ["DOCKER_HOST"] = f"unix://{folder}/docker.sock"
         program = Program(
             "dockerd",
             [
@@ -164,7 +168,7 @@ class Engine:
         return subprocess.run(
             ["docker", *arguments],
             cwd=cwd,
-            env=self._environ,
+            env=self.environ,
             capture_output=True,
             text=True,
             check=False,

@@ -21,6 +21,7 @@ MODULES: Final = Path(__file__).parent / "modules"
 CONTAINERD: Final = "github.com/containerd/containerd/v2"
 HELM: Final = "helm.sh/helm/v4"
 HELM_3: Final = "helm.sh/helm/v3"
+KIND: Final = "sigs.k8s.io/kind"
 KUBECONFORM: Final = "github.com/yannh/kubeconform"
 
 
@@ -108,6 +109,7 @@ FAMILIES: Final = (
         ),
         suffix="-3",
     ),
+    Family(name="kind", module=KIND, packages=(KIND,)),
     Family(
         name="kubeconform",
         module=KUBECONFORM,

@@ -14,6 +14,7 @@ import pytest
 from control_plane import ControlPlaneError, ControlPlaneUnavailable, find_binaries
 from e2e.cluster import Cluster, real_node
 from e2e.errors import NodeUnavailable
+from e2e.nested import nested_node
 from image.errors import ImageUnavailable
 from programs import find_program
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 KUBECONFIG = "CONNTRACK_E2E_KUBECONFIG"
 """Environment variable: a cluster to use instead of a node of our own."""
+
+KIND = "CONNTRACK_E2E_KIND"
+"""Environment variable: 1 for a cluster of kind."""
 
 UNAVAILABLE = 3
 """Exit code where this machine cannot be a node."""
@@ -41,7 +45,7 @@ def cluster() -> Iterator[Cluster]:
         if given:
             yield somebody_elses(Path(given).absolute())
             return
-        with real_node() as node:
+        with nested_node() if os.environ.get(KIND) == "1" else real_node() as node:
             yield node
     except (NodeUnavailable, ImageUnavailable, ControlPlaneUnavailable) as error:
         pytest.exit(str(error), returncode=UNAVAILABLE)
@@ -71,10 +75,22 @@ def own(cluster: Cluster) -> Cluster:
     return cluster
 
 
+@pytest.fixture
+def nested(cluster: Cluster) -> Cluster:
+    """
+    Give the cluster if its node is a container, whose timeouts may be changed.
+    """
+    if not cluster.nested:
+        pytest.skip("this is about a node that is a container: make e2e-kind")
+    return cluster
+
+
 def values(cluster: Cluster) -> list[str]:
     """
     Give the values of every installation, as arguments of helm.
     """
+    if cluster.nested:
+        return ["--set", "image.pullPolicy=Never"]
     if cluster.layout is None:
         return []
     sets = ["image.pullPolicy=Never", f"agent.stateDir={cluster.layout.state}"]
