@@ -6,14 +6,16 @@ import faulthandler
 import signal
 import sys
 import time
+from functools import partial
 from types import FrameType
 from typing import Final
 
 from conntrack_agent import config, logs
-from conntrack_agent.agent import Agent
+from conntrack_agent.agent import Agent, Sources
 from conntrack_agent.cluster import ApiCluster
 from conntrack_agent.errors import AgentError
 from conntrack_agent.follow import Follower, start_following
+from conntrack_agent.host_files import HostFiles
 from conntrack_agent.journal import DiskJournal
 from conntrack_agent.kernel import LinuxKernel
 from conntrack_agent.loop import Loop
@@ -59,7 +61,16 @@ def main() -> int:
         token_file=settings.token_file,
     )
     kernel = CountingKernel(LinuxKernel(settings.host_root, settings.mounts))
-    agent = Agent(kernel, journal, clock=time.monotonic, counters=CounterSocket())
+    files = settings.host_files
+    agent = Agent(
+        kernel,
+        journal,
+        clock=time.monotonic,
+        sources=Sources(
+            counters=CounterSocket(),
+            host_files=partial(HostFiles, files) if files else None,
+        ),
+    )
     if settings.metrics_address:
         try:
             serve(settings.metrics_address, Metrics(lambda: agent.last, kernel))

@@ -8,8 +8,9 @@ look again; say so. Missing information (no object, no answer) means wait, never
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from conntrack_agent.assignments import Files
 from conntrack_agent.changes import Findings
 from conntrack_agent.diff import diff
 from conntrack_agent.enforce import Enforcer, Kernel
@@ -24,6 +25,18 @@ from conntrack_api.node import ConntrackNode, NodeMode, NodeStatus
 log = logging.getLogger("conntrack_agent")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What an agent looks at besides the settings; it can do without each."""
+
+    counters: Counters | None = None
+    """The drop counters over netlink."""
+    drops: Callable[[], int | None] | None = None
+    """Connections dropped until now; ``None``: as the meter counts them."""
+    host_files: Callable[[], Files] | None = None
+    """The host's configuration, anew for each look."""
+
+
 class Agent:
     """The agent of one node, without its connection to the cluster."""
 
@@ -34,8 +47,7 @@ class Agent:
         *,
         clock: Callable[[], float],
         chance: Callable[[], float] = random.random,
-        counters: Counters | None = None,
-        drops: Callable[[], int | None] | None = None,
+        sources: Sources = Sources(),
     ) -> None:
         """
         Put the parts together and read the journal.
@@ -45,18 +57,18 @@ class Agent:
             journal: What outlives the process.
             clock: Monotonic seconds; goes on while the process restarts.
             chance: Random numbers in [0, 1).
-            counters: The drop counters over netlink; ``None``: do without.
-            drops: Connections dropped until now; ``None``: as the meter counts them.
+            sources: What else there is to look at.
         """
         self._kernel = kernel
-        self._meter = Meter(kernel, counters, clock=clock)
+        self._meter = Meter(kernel, sources.counters, clock=clock)
         self._notes = Notes(journal)
         self._enforcer = Enforcer(
             kernel,
             self._notes,
             clock=clock,
             chance=chance,
-            drops=drops or (lambda: self._meter.dropped),
+            drops=sources.drops or (lambda: self._meter.dropped),
+            host_files=sources.host_files,
         )
         self._refused = ("", 0)
         self._heard_of = ""

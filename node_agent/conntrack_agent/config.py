@@ -40,6 +40,8 @@ class Config:
     """Where the host's ``/proc/sys/net`` is mounted, if elsewhere."""
     sys_module: Path | None
     """Where the host's ``/sys/module`` is mounted, if elsewhere."""
+    host_files: Path | None
+    """Directory with the host's ``etc``, ``run`` and ``usr``; ``None``: not read."""
     state_dir: Path
     """Directory of the journal; must outlive the pod."""
     observe_seconds: float
@@ -79,6 +81,12 @@ def parser() -> argparse.ArgumentParser:
     add("--host-root", metavar="DIR", help="holds the host's proc and sys; default: /")
     add("--sysctl-net", metavar="DIR", help="the host's /proc/sys/net, if elsewhere")
     add("--sys-module", metavar="DIR", help="the host's /sys/module, if elsewhere")
+    add(
+        "--host-files",
+        metavar="DIR",
+        help="holds the host's etc, run and usr, read to name who else sets a value; "
+        "default: not read",
+    )
     add(
         "--state-dir",
         metavar="DIR",
@@ -125,6 +133,7 @@ def load(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> C
         host_root=_directory("--host-root", value("host_root", "/")),
         sysctl_net=_mount("--sysctl-net", value("sysctl_net")),
         sys_module=_mount("--sys-module", value("sys_module")),
+        host_files=_mount("--host-files", value("host_files")),
         state_dir=Path(value("state_dir", "/var/lib/conntrack-operator")),
         observe_seconds=_seconds(value("observe_seconds", "5")),
         log_format=_choice("--log-format", value("log_format", "json")),

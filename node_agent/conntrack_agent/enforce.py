@@ -13,6 +13,7 @@ from functools import partial
 from typing import Protocol
 
 from conntrack_agent.apply import Writer, apply
+from conntrack_agent.assignments import Files
 from conntrack_agent.changes import Change, Difference, Findings
 from conntrack_agent.diff import diff, revert
 from conntrack_agent.drift import Corrections, consider, settled
@@ -21,7 +22,7 @@ from conntrack_agent.observations import Observation
 from conntrack_agent.observe import Reader, observe
 from conntrack_agent.soak import Soak
 from conntrack_agent.stall import learnt
-from conntrack_agent.writers import likely_writer
+from conntrack_agent.suspects import Suspects
 from conntrack_api.node import Failure, NodeMode, NodeSpec
 from conntrack_api.settings import NF_CONNTRACK_BUCKETS
 
@@ -45,6 +46,7 @@ class Enforcer:
         clock: Callable[[], float],
         chance: Callable[[], float],
         drops: Callable[[], int | None] = lambda: None,
+        host_files: Callable[[], Files] | None = None,
     ) -> None:
         """
         Put the parts together.
@@ -55,7 +57,9 @@ class Enforcer:
             clock: Monotonic seconds; goes on while the process restarts.
             chance: Random numbers in [0, 1).
             drops: Connections dropped until now; ``None``: not known.
+            host_files: The host's configuration; ``None``: not ours to read.
         """
+        self._suspects = Suspects(host_files)
         self._soak = Soak(notes, clock=clock, drops=drops)
         self._kernel = kernel
         self._notes = notes
@@ -223,7 +227,7 @@ class Enforcer:
             failures=difference.refusals,
             pending=tuple(str(change) for change in difference.changes),
             drifted=tuple(str(change) for change in drifted),
-            writer=likely_writer(drifted, memory.baseline, cores),
+            writer=self._suspects.name(drifted, memory.baseline, cores),
             contended=self._corrections.contended,
             journal=journal or self._notes.complaint,
         )

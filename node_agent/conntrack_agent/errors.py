@@ -6,6 +6,7 @@ What can go wrong on a node::
     │   ├── SettingMissing        this kernel, or this namespace, has no such file
     │   ├── SettingReadOnly       it is there and may not be written
     │   └── SettingRejected       the kernel did not take the value
+    ├── HostFileError             a configuration file could not be read to its end
     ├── JournalError              the directory on disk cannot be trusted or written
     ├── ClusterError              the API server's answer, translated
     │   ├── NotFound              404: no such object; says nothing about the kernel
@@ -38,6 +39,10 @@ class SettingReadOnly(KernelError):
 
 class SettingRejected(KernelError):
     """The kernel did not take the value."""
+
+
+class HostFileError(AgentError):
+    """A configuration file of this host could not be read to its end."""
 
 
 class JournalError(AgentError):

@@ -4,15 +4,17 @@ import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conntrack_agent.agent import Agent
+from conntrack_agent.agent import Agent, Sources
 from conntrack_agent.drift import HOUR, MAX_DELAY, PER_HOUR
 from conntrack_agent.errors import KernelError
 from conntrack_agent.fake_kernel import BOOT_ID, FakeKernel, Killed
+from conntrack_agent.host_files import HostFiles
 from conntrack_agent.observations import (
     BUCKETS,
     COUNT,
@@ -658,6 +660,39 @@ def test_the_likely_writer_is_named() -> None:
     message = said(node.run(), NodeCondition.DRIFTED).message
 
     assert f"{MAX} 131072 -> 262144; the numbers are kube-proxy's" in message
+
+
+def test_the_line_of_a_file_is_named(tmp_path: Path) -> None:
+    """Files are read when there is drift to explain, and once for the same values."""
+    file = tmp_path / "etc/sysctl.d/99-tune.conf"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"# mine\n\nnet.netfilter.{MAX} = 100000\n")
+    looks: list[HostFiles] = []
+
+    def look() -> HostFiles:
+        looks.append(HostFiles(tmp_path))
+        return looks[-1]
+
+    node = Node()
+    node.agent = Agent(
+        node.kernel,
+        node.journal,
+        clock=node.clock,
+        sources=Sources(host_files=look),
+    )
+    node.agent.accept(conntrack_node(node_spec(BIGGER)))
+    node.run(passes=100)
+    assert [] == looks
+    for _ in range(50):
+        node.kernel.poke(LIMIT, 100000)
+        status = node.run()
+
+    message = said(status, NodeCondition.DRIFTED).message
+    assert (
+        "/etc/sysctl.d/99-tune.conf line 3 sets nf_conntrack_max to 100000" in message
+    )
+    # Once at first, and again after each of the corrections.
+    assert PER_HOUR + 1 >= len(looks)
 
 
 def test_a_node_on_hold_is_left_alone() -> None:

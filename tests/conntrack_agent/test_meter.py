@@ -3,7 +3,7 @@
 import errno
 from dataclasses import replace
 
-from conntrack_agent.agent import Agent
+from conntrack_agent.agent import Agent, Sources
 from conntrack_agent.counters import Sample
 from conntrack_agent.errors import KernelError, SettingReadOnly
 from conntrack_agent.fake_kernel import BOOT_ID, FakeKernel
@@ -49,7 +49,10 @@ class Node:
     def start(self) -> None:
         """Start the agent, with what the journal knows."""
         self.agent = Agent(
-            self.kernel, self.journal, clock=self.clock, counters=self.counters
+            self.kernel,
+            self.journal,
+            clock=self.clock,
+            sources=Sources(counters=self.counters),
         )
         self.agent.accept(conntrack_node())
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from conntrack_agent.agent import Agent
+from conntrack_agent.agent import Agent, Sources
 from conntrack_agent.fake_kernel import BOOT_ID, FakeKernel, Killed
 from conntrack_agent.observations import BUCKETS, COUNT, LIMIT
 from conntrack_agent.testing import (
@@ -60,7 +60,7 @@ class Host:
             self.journal,
             clock=self.clock,
             chance=lambda: 0,
-            drops=lambda: self.drops,
+            sources=Sources(drops=lambda: self.drops),
         )
 
     def run(self, seconds: float = 5) -> Condition:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from conntrack_agent.assignments import Assignment
 from conntrack_agent.changes import Change
 from conntrack_agent.writers import likely_writer
 
@@ -9,14 +10,17 @@ MAX, HASH, TIMEOUT = "nf_conntrack_max", "nf_conntrack_buckets", "nf_conntrack_x
 
 
 def guess(
-    found: dict[str, int], baseline: dict[str, int] | None = None, cores: int = 2
+    found: dict[str, int],
+    baseline: dict[str, int] | None = None,
+    cores: int = 2,
+    assignments: tuple[Assignment, ...] = (),
 ) -> str:
     """Name the writer of some numbers."""
     drifted = [
         Change(setting=name, file="f", before=value, after=1)
         for name, value in found.items()
     ]
-    return likely_writer(drifted, baseline or {}, cores)
+    return likely_writer(drifted, baseline or {}, cores, assignments)
 
 
 @pytest.mark.parametrize(
@@ -60,3 +64,51 @@ def test_a_module_that_was_loaded_anew_is_told_by_its_values() -> None:
     assert "loaded anew" in guess(before, before)
     assert "" == guess({**before, TIMEOUT: 601}, before)
     assert "" == guess({MAX: 65536}, before)
+
+
+def line(
+    setting: str, value: int | None, file: str = "/etc/sysctl.d/9.conf"
+) -> Assignment:
+    """One line of a configuration file."""
+    return Assignment(setting=setting, value=value, file=file, line=3)
+
+
+def test_the_line_that_sets_a_value_is_named() -> None:
+    """File, line and number; nothing of a line that sets another number."""
+    file = line(MAX, 100000)
+
+    assert "/etc/sysctl.d/9.conf line 3 sets nf_conntrack_max to 100000" == guess(
+        {MAX: 100000, TIMEOUT: 5}, assignments=(file, line(TIMEOUT, 6))
+    )
+    assert "" == guess({MAX: 100001}, assignments=(file,))
+    assert "" == guess({MAX: 0}, assignments=(line(MAX, None),))
+
+
+def test_buckets_are_compared_as_the_kernel_rounds_them() -> None:
+    """The kernel shows whole pages, the file has what a person wrote."""
+    assert "sets nf_conntrack_buckets to 100000" in guess(
+        {HASH: 100352}, assignments=(line(HASH, 100000),)
+    )
+
+
+def test_everything_that_fits_is_said() -> None:
+    """A file with kube-proxy's number does not acquit kube-proxy."""
+    text = guess({MAX: 131072}, assignments=(line(MAX, 131072),))
+
+    assert "line 3 sets" in text
+    assert "kube-proxy's for 2 cores" in text
+
+
+def test_many_lines_are_counted_and_odd_names_are_escaped() -> None:
+    """A message stays short, and holds nothing that an API server refuses."""
+    odd = "/etc/sysctl.d/" + "\udcff\n" * 50
+    found = {f"s{number}": number for number in range(30)}
+
+    text = guess(
+        found, assignments=tuple(line(name, found[name], odd) for name in found)
+    )
+
+    assert text.endswith("and 28 more")
+    assert 300 > len(text)
+    assert text.isascii()
+    assert text.isprintable()
