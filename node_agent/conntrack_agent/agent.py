@@ -70,7 +70,7 @@ class Agent:
             drops=sources.drops or (lambda: self._meter.dropped),
             host_files=sources.host_files,
         )
-        self._refused = ("", 0)
+        self._refused: Accepted | None = None
         self._heard_of = ""
         self._last = NodeStatus()
 
@@ -110,12 +110,12 @@ class Agent:
         if known and known.outranks(offered):
             if back:
                 self._notes.save(replace(self._notes.memory, absent=False))
-            if self._refused != (node.uid, node.generation):
+            if self._refused != offered:
                 log.warning(
-                    "older generation refused",
-                    extra={"known": known.generation, "offered": node.generation},
+                    "older version refused",
+                    extra={"known": str(known), "offered": str(offered)},
                 )
-            self._refused = (node.uid, node.generation)
+            self._refused = offered
             return back
         first = self._heard_of != node.uid
         if first:

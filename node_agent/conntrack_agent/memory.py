@@ -29,15 +29,26 @@ class Accepted:
     generation: int
     """Its ``metadata.generation``; a lower one never wins."""
     spec: NodeSpec
+    """With the epoch of the operator that wrote it; a lower one never wins, either."""
     hold: str | None = None
     """Why nothing may be written; ``None``: it may."""
+
+    def __str__(self) -> str:
+        """
+        Say which version it is, for a log line.
+        """
+        return f"generation {self.generation}, epoch {self.spec.epoch}"
 
     def outranks(self, other: "Accepted") -> bool:
         """
         Tell whether another one is an older version of the same object.
+
+        The API server lets no epoch go down; an etcd that was restored, or a schema
+        without that rule, would.
         """
-        same = self.object_uid == other.object_uid
-        return same and self.generation > other.generation
+        return self.object_uid == other.object_uid and (
+            self.generation > other.generation or self.spec.epoch > other.spec.epoch
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The pass: what happens on a node, in which order, and what is said about it."""
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from conntrack_agent.testing import (
     node_spec,
 )
 from conntrack_api.conditions import Condition, NodeCondition, find
-from conntrack_api.node import NodeMode, NodeStatus
+from conntrack_api.node import NodeMode, NodeSpec, NodeStatus
 
 NOW = "2026-01-01T00:00:00Z"
 MAX, HASH = "nf_conntrack_max", "nf_conntrack_buckets"
@@ -297,6 +297,61 @@ def test_an_older_generation_is_refused_after_a_restart() -> None:
     node.start()
 
     assert not node.agent.accept(conntrack_node(node_spec({}), generation=4))
+
+
+def of_epoch(epoch: int, settings: Mapping[str, int], revision: str = "r1") -> NodeSpec:
+    """What an operator wrote that held the lease so long ago."""
+    return replace(node_spec(settings, revision=revision), epoch=epoch)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_an_older_epoch_is_refused(*, restart: bool) -> None:
+    """An operator that lost its lease undoes nothing, whatever generation it made."""
+    node = Node()
+    node.agent.accept(conntrack_node(of_epoch(3, BIGGER), generation=5))
+    node.run()
+    if restart:
+        node.start()
+    before = list(node.done)
+
+    late = of_epoch(2, {ESTABLISHED: 1}, "r2")
+    assert not node.agent.accept(conntrack_node(late, generation=6))
+
+    status = node.run(passes=3)
+    assert (5, "r1") == (status.observed_generation, status.applied_revision)
+    assert before == node.done
+    assert NEW == node.values
+
+
+def test_an_older_epoch_does_not_come_in_before_the_journal_can_be_read() -> None:
+    """What the disk remembers counts as soon as it can be read again."""
+    node = Node()
+    node.agent.accept(conntrack_node(of_epoch(3, BIGGER), generation=5))
+    node.journal.damaged = "out of order"
+    node.start()
+    late = of_epoch(2, {ESTABLISHED: 1}, "r2")
+    node.agent.accept(conntrack_node(late, generation=6))
+    node.journal.damaged = ""
+
+    assert 5 == node.run().observed_generation
+    assert NEW == node.values
+
+
+def test_a_newer_epoch_is_taken() -> None:
+    """The next operator goes on from where the last one was."""
+    node = Node()
+    node.agent.accept(conntrack_node(of_epoch(3, BIGGER), generation=5))
+
+    newer = of_epoch(4, {ESTABLISHED: 60}, "r2")
+    assert node.agent.accept(conntrack_node(newer, generation=6))
+
+
+def test_an_epoch_is_of_one_object() -> None:
+    """An object that was made anew begins anew, and so may its epoch."""
+    node = Node()
+    node.agent.accept(conntrack_node(of_epoch(3, BIGGER), generation=5))
+
+    assert node.agent.accept(conntrack_node(of_epoch(0, BIGGER), uid="other"))
 
 
 def test_a_refusal_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
