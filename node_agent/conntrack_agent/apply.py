@@ -44,24 +44,33 @@ def apply(changes: Iterable[Change], kernel: Writer) -> tuple[Outcome, ...]:
         failed = {each.change.setting for each in outcomes if each.failure}
         if change.requires in failed:
             message = f"left at {change.before}, since {change.requires} failed"
+            outcomes.append(_outcome(change, message))
         else:
-            message = _write(change, kernel)
-        failure = Failure(
-            setting=change.setting, reason=NodeReason.WRITE_REFUSED, message=message
-        )
-        outcomes.append(Outcome(change=change, failure=failure if message else None))
+            outcomes.append(_write(change, kernel))
     return tuple(outcomes)
 
 
-def _write(change: Change, kernel: Writer) -> str:
+def _write(change: Change, kernel: Writer) -> Outcome:
     """
-    Make one change; give the complaint, empty when the kernel shows the new value.
+    Make one change and look whether the kernel shows the new value.
     """
     try:
         kernel.write(change.file, change.after)
         shown = (kernel.read(change.file) or "").strip()
     except KernelError as error:
-        return f"{error}{change.hint and '; '}{change.hint}"
+        hint = f"; {change.hint}" if change.hint else ""
+        return _outcome(change, f"{error}{hint}", error)
     if shown != str(change.after):
-        return f"wrote {change.after}, but the kernel shows {shown or 'nothing'}"
-    return ""
+        message = f"wrote {change.after}, but the kernel shows {shown or 'nothing'}"
+        return _outcome(change, message)
+    return Outcome(change=change)
+
+
+def _outcome(change: Change, message: str, error: KernelError | None = None) -> Outcome:
+    """
+    Say why a change was not made.
+    """
+    failure = Failure(
+        setting=change.setting, reason=NodeReason.WRITE_REFUSED, message=message
+    )
+    return Outcome(change=change, failure=failure, error=error)

@@ -5,6 +5,7 @@ The words that the stages exchange: an intended write, what came of it, and the 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from conntrack_agent.errors import KernelError
 from conntrack_agent.load import Load
 from conntrack_api.conditions import NodeReason
 from conntrack_api.node import Failure
@@ -46,6 +47,8 @@ class Outcome:
     change: Change
     failure: Failure | None = None
     """``None``: the kernel shows the new value."""
+    error: KernelError | None = None
+    """What the kernel answered, if that was an error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,9 @@ class Difference:
 
     refusals: tuple[Failure, ...] = ()
     """Settings that must not or cannot be changed, each with its reason."""
+
+    held_back: tuple[Change, ...] = ()
+    """Changes that failed before and are not worth a try yet; refused by name, too."""
 
     @property
     def only_unsupported(self) -> bool:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from conntrack_agent.apply import Writer, apply
 from conntrack_agent.assignments import Files
+from conntrack_agent.attempts import Attempts
 from conntrack_agent.changes import Change, Difference, Findings
 from conntrack_agent.diff import diff, revert
 from conntrack_agent.drift import Corrections, consider, settled
@@ -23,7 +24,7 @@ from conntrack_agent.observe import Reader, observe
 from conntrack_agent.soak import Soak
 from conntrack_agent.stall import learnt
 from conntrack_agent.suspects import Suspects
-from conntrack_api.node import Failure, NodeMode, NodeSpec
+from conntrack_api.node import NodeMode, NodeSpec
 from conntrack_api.settings import NF_CONNTRACK_BUCKETS
 
 log = logging.getLogger("conntrack_agent")
@@ -69,9 +70,7 @@ class Enforcer:
         self._corrections = Corrections(
             key=(memory.tried_revision or "", memory.boot_id), times=memory.corrections
         )
-        self._key = ("", "")
-        self._held: frozenset[str] = frozenset()
-        self._failed: tuple[Failure, ...] = ()
+        self._attempts = Attempts()
 
     def enforce(
         self, spec: NodeSpec, seen: Observation, hold: str | None = None
@@ -104,9 +103,7 @@ class Enforcer:
         free = hold is None and not obstacle
         if free and self._soak.gives_up(spec, wanted, seen):
             wanted = self._difference(spec, seen)
-        key = (self._soak.goal(spec), seen.host.boot_id)
-        if key != self._key:
-            self._key, self._held, self._failed = key, frozenset(), ()
+        key = self._attempts.key
         drifted, cores = self._drifted(spec, wanted), seen.host.cores
         say = partial(self._findings, drifted=drifted, cores=cores)
         if not free:
@@ -120,7 +117,7 @@ class Enforcer:
         if now:
             return self._write(spec, wanted, seen, corrections)
         self._corrections = corrections
-        return seen, say(self._with_failures(wanted))
+        return seen, say(self._attempts.named(wanted))
 
     def _write(
         self,
@@ -146,40 +143,47 @@ class Enforcer:
         began = self._clock()
         outcomes = apply(wanted.changes, self._kernel)
         took = self._clock() - began
-        self._failed = tuple(each.failure for each in outcomes if each.failure)
-        self._held |= {each.change.setting for each in outcomes if not each.failure}
+        self._attempts = self._attempts.after(outcomes, self._clock())
+        failed = self._attempts.failed
         log.info(
             "applied",
             extra={
                 "revision": spec.revision,
                 "changes": [str(each.change) for each in outcomes if not each.failure],
-                "failed": [f"{each.setting}: {each.message}" for each in self._failed],
+                "failed": [f"{each.setting}: {each.message}" for each in failed],
             },
         )
-        if resizes and not any(each.setting == _BUCKETS for each in self._failed):
+        if resizes and not any(each.setting == _BUCKETS for each in failed):
             price = learnt(intent.nanoseconds_per_entry, took, entries)
             self._notes.memory = replace(intent, nanoseconds_per_entry=price)
         seen = replace(observe(self._kernel), entry_bytes=seen.entry_bytes)
         left = self._difference(spec, seen)
-        done = not left.changes and self._soak.settle(spec)
+        done = not left.changes and self._soak.settle(spec, left)
         if done and left.only_unsupported:
             self._applied(spec)
         else:
             self._notes.save(replace(self._notes.memory, intent={}))
-        return seen, self._findings(self._with_failures(left))
+        return seen, self._findings(self._attempts.named(left))
 
     def _settle(self, spec: NodeSpec, wanted: Difference, key: tuple[str, str]) -> None:
         """
         Take note that nothing is to be changed.
         """
         self._corrections = settled(self._corrections, key, self._clock())
-        self._failed = ()
-        refused = {each.setting for each in wanted.refusals}
-        self._held = frozenset(spec.settings) - refused
-        if self._soak.settle(spec) and wanted.only_unsupported:
+        self._attempts = self._attempts.settled(spec.settings, wanted)
+        if self._soak.settle(spec, wanted) and wanted.only_unsupported:
             self._applied(spec)
 
     def _difference(self, spec: NodeSpec, seen: Observation) -> Difference:
+        """
+        Compare, and leave out what is not worth a try yet.
+        """
+        key = (self._soak.goal(spec), seen.host.boot_id)
+        if key != self._attempts.key:
+            self._attempts = Attempts(key=key)
+        return self._attempts.without(self._compare(spec, seen), self._clock())
+
+    def _compare(self, spec: NodeSpec, seen: Observation) -> Difference:
         """
         Compare with the spec, or with the baseline until that is back.
         """
@@ -197,9 +201,10 @@ class Enforcer:
         """
         Pick the changes that put back what was already as asked.
         """
+        differing = (*wanted.changes, *wanted.held_back)
         if self._notes.memory.applied_revision == spec.revision:
-            return wanted.changes
-        return tuple(each for each in wanted.changes if each.setting in self._held)
+            return differing
+        return tuple(each for each in differing if each.setting in self._attempts.held)
 
     def _obstacle(self, seen: Observation) -> str:
         """
@@ -239,11 +244,3 @@ class Enforcer:
         memory = self._notes.memory
         if memory.applied_revision != spec.revision or memory.intent:
             self._notes.save(replace(memory, applied_revision=spec.revision, intent={}))
-
-    def _with_failures(self, left: Difference) -> Difference:
-        """
-        Name the writes that failed and are still to be made.
-        """
-        waiting = {each.setting for each in left.changes}
-        still = tuple(each for each in self._failed if each.setting in waiting)
-        return replace(left, refusals=(*still, *left.refusals))

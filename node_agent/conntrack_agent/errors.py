@@ -6,6 +6,8 @@ What can go wrong on a node::
     │   ├── SettingMissing        this kernel, or this namespace, has no such file
     │   ├── SettingReadOnly       it is there and may not be written
     │   └── SettingRejected       the kernel did not take the value
+    │       ├── ValueRefused      EINVAL, ERANGE: nor will it take it later
+    │       └── OutOfMemory       ENOMEM: it may take it later
     ├── HostFileError             a configuration file could not be read to its end
     ├── JournalError              the directory on disk cannot be trusted or written
     ├── ClusterError              the API server's answer, translated
@@ -39,6 +41,14 @@ class SettingReadOnly(KernelError):
 
 class SettingRejected(KernelError):
     """The kernel did not take the value."""
+
+
+class ValueRefused(SettingRejected):
+    """EINVAL or ERANGE: the kernel does not take this value, whenever it is written."""
+
+
+class OutOfMemory(SettingRejected):
+    """ENOMEM: there is not enough memory for the value now."""
 
 
 class HostFileError(AgentError):

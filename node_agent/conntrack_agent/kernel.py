@@ -13,14 +13,17 @@ from pathlib import Path
 
 from conntrack_agent.errors import (
     KernelError,
+    OutOfMemory,
     SettingMissing,
     SettingReadOnly,
     SettingRejected,
+    ValueRefused,
 )
 from conntrack_agent.kept import KeptFiles
 
 _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR})
 _READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EOPNOTSUPP})
+_NOT_THIS_VALUE = frozenset({errno.EINVAL, errno.ERANGE, errno.EDOM})
 _ANY_WRITE_BIT = 0o222
 
 
@@ -164,4 +167,8 @@ def translated(file: str, error: OSError) -> KernelError:
         return SettingMissing(text)
     if error.errno in _READ_ONLY:
         return SettingReadOnly(text)
+    if error.errno in _NOT_THIS_VALUE:
+        return ValueRefused(text)
+    if error.errno == errno.ENOMEM:
+        return OutOfMemory(text)
     return SettingRejected(text)

@@ -111,9 +111,14 @@ class Soak:
         )
         return replace(intent, trial=opened)
 
-    def settle(self, spec: NodeSpec) -> bool:
+    def settle(self, spec: NodeSpec, left: Difference) -> bool:
         """
-        Take note that nothing is left to be written.
+        Take note that nothing is to be written now.
+
+        Args:
+            spec: What the node was told.
+            left: What still cannot be changed; the way back is not walked until there
+                is nothing of it left.
 
         Returns:
             Whether the revision may count as applied.
@@ -122,7 +127,7 @@ class Soak:
         if trial is None:
             return True
         if trial.failed:
-            if not trial.back:
+            if not trial.back and left.only_unsupported:
                 self._note(replace(trial, back=True))
             return False
         now = self._clock()

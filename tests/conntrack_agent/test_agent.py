@@ -400,7 +400,7 @@ def test_an_old_echo_does_not_move_transition_times() -> None:
     node = Node()
     first = conntrack_node(node_spec(BIGGER))
     node.agent.accept(first)
-    node.kernel.write_errors[TIMEOUT] = errno.EINVAL
+    node.kernel.write_errors[TIMEOUT] = errno.EIO
     failed = node.run()
     assert "False" == said(failed).status
     node.kernel.write_errors.clear()
@@ -845,15 +845,66 @@ def test_a_partial_failure_is_partial() -> None:
     assert (262144, 131072, 600) == node.values
 
 
-def test_a_failing_write_is_tried_seldom() -> None:
-    """Once, and three times an hour after that."""
-    node = Node()
-    node.kernel.write_errors[TIMEOUT] = errno.ENOMEM
-    node.agent.accept(conntrack_node(node_spec({ESTABLISHED: 86400})))
+@pytest.mark.parametrize(
+    ("number", "tries"),
+    [
+        (errno.EINVAL, 2),
+        (errno.ERANGE, 2),
+        (errno.ENOMEM, 9),
+        (errno.EIO, 1 + 24 * PER_HOUR),
+        (errno.EROFS, 1 + 24 * PER_HOUR),
+    ],
+    ids=["EINVAL", "ERANGE", "ENOMEM", "EIO", "EROFS"],
+)
+def test_a_day_of_a_failing_write_is_counted(number: int, tries: int) -> None:
+    """A value that is not taken, twice; short memory, ever less; the rest, as drift."""
+    node = Node(chance=0)
+    node.kernel.write_errors[TIMEOUT] = number
+    node.agent.accept(conntrack_node(node_spec(BIGGER)))
 
-    node.run(passes=int(HOUR / 5) - 10)
+    rows = [node.run(seconds=60) for _ in range(24 * 60)]
 
-    assert [TIMEOUT] * (1 + PER_HOUR) == node.kernel.tried
+    assert [TIMEOUT] * tries == [each for each in node.kernel.tried if each == TIMEOUT]
+    assert SIZE[:2] == node.kernel.writes
+    assert {"WriteRefused"} == {reason(each) for each in rows}
+    assert {(ESTABLISHED,)} == {
+        tuple(failure.setting for failure in each.failures) for each in rows
+    }
+
+
+def test_a_refused_value_is_tried_with_another_spec_or_another_process() -> None:
+    """Somebody did something about it; nobody should wait for half a day."""
+    node = Node(chance=0)
+    node.kernel.write_errors[TIMEOUT] = errno.EINVAL
+    node.agent.accept(conntrack_node(node_spec(BIGGER)))
+    node.run(passes=100)
+    assert 1 == node.kernel.tried.count(TIMEOUT)
+
+    again = node_spec(BIGGER, revision="r2")
+    node.agent.accept(conntrack_node(again, generation=2))
+    node.run(passes=100)
+    assert 2 == node.kernel.tried.count(TIMEOUT)
+
+    node.kernel.write_errors.clear()
+    node.start()
+    assert "Applied" == reason(node.run(passes=3))
+
+
+def test_a_refused_value_hides_no_drift_and_uses_up_no_corrections() -> None:
+    """Another setting is put back as ever, and the refused one is not touched."""
+    node = Node(chance=0)
+    node.kernel.write_errors[TIMEOUT] = errno.EINVAL
+    node.agent.accept(conntrack_node(node_spec(BIGGER)))
+    node.run(passes=100)
+    node.kernel.poke(LIMIT, 100000)
+
+    drifting = node.run()
+    settled = node.run(passes=2)
+
+    assert "True" == said(drifting, NodeCondition.DRIFTED).status
+    assert "False" == said(settled, NodeCondition.DRIFTED).status
+    assert (262144, 131072, 600) == node.values
+    assert 1 == node.kernel.tried.count(TIMEOUT)
 
 
 def test_a_failure_that_the_kernel_does_not_show_is_none() -> None:

@@ -9,9 +9,11 @@ import pytest
 from conntrack_agent.enforce import Kernel
 from conntrack_agent.errors import (
     KernelError,
+    OutOfMemory,
     SettingMissing,
     SettingReadOnly,
     SettingRejected,
+    ValueRefused,
 )
 from conntrack_agent.fake_kernel import FakeKernel
 from conntrack_agent.kernel import LinuxKernel, translated
@@ -137,9 +139,9 @@ def test_a_folder_instead_of_a_file_is_an_error(tmp_path: Path) -> None:
         (errno.EPERM, SettingReadOnly),
         (errno.EROFS, SettingReadOnly),
         (errno.EOPNOTSUPP, SettingReadOnly),
-        (errno.EINVAL, SettingRejected),
-        (errno.ENOMEM, SettingRejected),
-        (errno.ERANGE, SettingRejected),
+        (errno.EINVAL, ValueRefused),
+        (errno.ENOMEM, OutOfMemory),
+        (errno.ERANGE, ValueRefused),
         (errno.EIO, SettingRejected),
         (errno.ENODEV, SettingRejected),
         (None, SettingRejected),

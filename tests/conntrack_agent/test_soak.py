@@ -1,5 +1,6 @@
 """A change on trial: kept after a while, or taken back; and what is said meanwhile."""
 
+import errno
 from dataclasses import replace
 
 import pytest
@@ -335,3 +336,21 @@ def test_a_kill_at_any_point_of_a_soak_is_safe(point: int) -> None:
     elif host.values == OLD:
         expected = (OLD, "RolledBack")
     assert expected == (host.values, ready.reason)
+
+
+def test_a_way_back_that_is_refused_is_not_called_walked() -> None:
+    """What was before is back when all of it is, not when nothing can be done."""
+    host = Host()
+    host.rest()
+    host.agent.accept(wish({**BIGGER}))
+    host.run()
+    host.kernel.write_errors[TIMEOUT] = errno.EINVAL
+    host.drops = 5
+
+    for _ in range(20):
+        ready = host.run()
+
+    assert "RolledBack" == ready.reason
+    assert "is being brought back" in ready.message
+    assert (ESTABLISHED,) == tuple(each.setting for each in host.status.failures)
+    assert 2 == host.kernel.tried.count(TIMEOUT)
