@@ -65,6 +65,13 @@ class Difference:
     """Changes that failed before and are not worth a try yet; refused by name, too."""
 
     @property
+    def not_loaded(self) -> bool:
+        """
+        Tell whether there is no table at the moment that could have any settings.
+        """
+        return any(each.reason == NodeReason.NOT_LOADED for each in self.refusals)
+
+    @property
     def only_unsupported(self) -> bool:
         """
         Tell whether nothing is refused but settings that this kernel lacks.

@@ -132,7 +132,7 @@ class Enforcer:
         intent = self._notes.memory.intending(
             self._soak.goal(spec), wanted.changes, corrections.times
         )
-        intent = self._soak.intent(intent, spec, wanted, seen)
+        intent = self._soak.intent(intent, spec, wanted, seen, self._attempts.held)
         entries, began = seen.entries or 0, self._clock()
         resizes = any(each.setting == _BUCKETS for each in wanted.changes)
         if resizes:
@@ -170,7 +170,8 @@ class Enforcer:
         Take note that nothing is to be changed.
         """
         self._corrections = settled(self._corrections, key, self._clock())
-        self._attempts = self._attempts.settled(spec.settings, wanted)
+        if not wanted.not_loaded:
+            self._attempts = self._attempts.settled(spec.settings, wanted)
         if self._soak.settle(spec, wanted) and wanted.only_unsupported:
             self._applied(spec)
 

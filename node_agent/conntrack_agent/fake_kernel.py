@@ -84,6 +84,12 @@ class FakeKernel:
             "proc/stat": "cpu 1 2\ncpu0 1 2\ncpu1 1 2\n",
             "proc/sys/kernel/osrelease": "6.12.0-fake\n",
         }
+        self._module = {
+            file: text
+            for file, text in self.files.items()
+            if file.startswith("proc/sys/net/") or file == HASHSIZE
+        }
+        self._lost = 0
         self.read_only = {COUNT, BOOT_ID}
         self.read_errors: dict[str, int] = {}
         self.write_errors: dict[str, int] = {}
@@ -115,6 +121,19 @@ class FakeKernel:
         for each in (file, twins.get(file, file)):
             if each in self.files:
                 self.files[each] = f"{value}\n"
+
+    def unload(self) -> None:
+        """
+        Unload the module: its files are gone.
+        """
+        self.files = {k: v for k, v in self.files.items() if k not in self._module}
+        self._lost += 1
+
+    def load(self) -> None:
+        """
+        Load the module: its values are those of the boot.
+        """
+        self.files |= self._module
 
     def read(self, file: str) -> str | None:
         """
@@ -151,6 +170,12 @@ class FakeKernel:
         Tell whether a file can be opened for writing.
         """
         return file in self.files and file not in self.read_only
+
+    def lost_files(self) -> int:
+        """
+        Count how often the module was unloaded.
+        """
+        return self._lost
 
     def page_bytes(self) -> int:
         """

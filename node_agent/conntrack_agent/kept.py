@@ -34,6 +34,8 @@ class KeptFiles:
         Open nothing yet; whatever is opened is closed with this object.
         """
         self._open: dict[str, int] = {}
+        self.lost = 0
+        """How many kept files were gone: their module was unloaded, at least once."""
         weakref.finalize(self, _close, self._open)
 
     def read(self, path: str) -> bytes:
@@ -54,6 +56,7 @@ class KeptFiles:
                 os.close(self._open.pop(path))
                 if error.errno not in _GONE:
                     raise
+                self.lost += 1
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             content = _content(descriptor)

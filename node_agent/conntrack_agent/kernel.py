@@ -135,6 +135,16 @@ class LinuxKernel:
         """
         return os.sysconf("SC_PAGE_SIZE")
 
+    def lost_files(self) -> int:
+        """
+        Count the files that went away while they were watched.
+
+        Returns:
+            A number that has grown when the module was unloaded since the last look,
+            even if it was loaded again at once. It starts at 0 with the process.
+        """
+        return self._kept.lost
+
     def _path(self, file: str) -> str:
         """
         Find where a host's file is to be opened.

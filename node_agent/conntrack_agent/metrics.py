@@ -40,6 +40,7 @@ class CountingKernel:
         self.read = kernel.read
         self.writable = kernel.writable
         self.page_bytes = kernel.page_bytes
+        self.lost_files = kernel.lost_files
         self._kernel = kernel
         self._clock = clock
         self.applied = 0

@@ -59,6 +59,8 @@ class Observation:
     """This kernel knows the ``ip_conntrack`` names and no others."""
     entry_bytes: int = ENTRY_BYTES
     """What one entry costs on this host, as far as that can be measured."""
+    lost_files: int = 0
+    """Grows when the module was unloaded, even if it was loaded again at once."""
 
     @property
     def capabilities(self) -> tuple[Capability, ...]:

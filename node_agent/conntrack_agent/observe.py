@@ -46,6 +46,11 @@ class Reader(Protocol):
         Give the page size.
         """
 
+    def lost_files(self) -> int:
+        """
+        Count the files that went away while they were watched.
+        """
+
 
 def observe(kernel: Reader) -> Observation:
     """
@@ -90,6 +95,7 @@ def observe(kernel: Reader) -> Observation:
         # Kernels before 3.14 say only what is free, which is less.
         available_bytes=_meminfo(memory, "MemAvailable") or _meminfo(memory, "MemFree"),
         legacy=legacy,
+        lost_files=kernel.lost_files(),
     )
 
 

@@ -42,6 +42,8 @@ class Soak:
         self._drops = drops
         self._readings: tuple[int | None, int | None] = (None, None)
         """Connections dropped until the last pass and until this one."""
+        self._lost: int | None = None
+        """Files lost until the last pass; ``None``: there was none."""
 
     def trial(self, spec: NodeSpec) -> gate.Trial | None:
         """
@@ -72,10 +74,15 @@ class Soak:
         """
         drops = self._drops()
         self._readings = (self._readings[1], drops)
+        lost, self._lost = self._lost, seen.lost_files
         trial = self.trial(spec)
         if trial and trial.began is not None and not trial.failed:
+            if seen.entries is None or lost not in (None, seen.lost_files):
+                # Another table, with values of its own: nothing was tried on it yet.
+                self._note(replace(trial, began=None))
+                return False
             failed = gate.judge(trial, wanted.changes, seen, drops)
-            if failed and seen.entries is not None:
+            if failed:
                 log.warning(
                     "going back", extra={"revision": spec.revision, "why": failed}
                 )
@@ -84,10 +91,23 @@ class Soak:
         return False
 
     def intent(
-        self, intent: Memory, spec: NodeSpec, wanted: Difference, seen: Observation
+        self,
+        intent: Memory,
+        spec: NodeSpec,
+        wanted: Difference,
+        seen: Observation,
+        held: frozenset[str],
     ) -> Memory:
         """
         Add the way back to what is noted before the first write.
+
+        Args:
+            intent: What is about to be noted.
+            spec: What the node was told.
+            wanted: What is about to be written.
+            seen: The kernel as it was found.
+            held: Settings that were as asked before; what was found of them is not
+                what a way back leads to.
         """
         trial = self.trial(spec)
         if trial and trial.failed:
@@ -95,13 +115,20 @@ class Soak:
         first = self._notes.memory.tried_revision != spec.revision
         if spec.mode is NodeMode.REVERT or (first and not spec.soak_seconds):
             return replace(intent, trial=None)
-        if not first and trial is None:
+        found = {
+            each.setting: each.before
+            for each in wanted.changes
+            if each.setting not in held
+        }
+        # What had to wait, such as a resize, is tried when it comes; what was kept and
+        # is put back is not.
+        kept = not found or intent.applied_revision == spec.revision
+        if not first and trial is None and (kept or not spec.soak_seconds):
             return intent
         full = trial.full if trial else gate.is_full(seen)
         before, now = self._readings
         # Drops that went on before, or may have, are not the fault of the change.
         quiet = before is not None and before == now and not full
-        found = {each.setting: each.before for each in wanted.changes}
         opened = gate.opened(
             self._notes.memory.trial,
             spec.revision,
@@ -126,6 +153,8 @@ class Soak:
         trial = self.trial(spec)
         if trial is None:
             return True
+        if left.not_loaded:
+            return False
         if trial.failed:
             if not trial.back and left.only_unsupported:
                 self._note(replace(trial, back=True))

@@ -40,6 +40,10 @@ class ElsewhereKernel:
         """Tell whether a file can be opened for writing."""
         return self._thread.submit(self._kernel.writable, file).result()
 
+    def lost_files(self) -> int:
+        """Count the files that went away."""
+        return self._thread.submit(self._kernel.lost_files).result()
+
     def page_bytes(self) -> int:
         """Give the page size."""
         return self._kernel.page_bytes()

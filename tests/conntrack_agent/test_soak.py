@@ -7,6 +7,7 @@ import pytest
 
 from conntrack_agent.agent import Agent, Sources
 from conntrack_agent.fake_kernel import BOOT_ID, FakeKernel, Killed
+from conntrack_agent.gate import Trial
 from conntrack_agent.observations import BUCKETS, COUNT, LIMIT
 from conntrack_agent.testing import (
     ESTABLISHED,
@@ -354,3 +355,101 @@ def test_a_way_back_that_is_refused_is_not_called_walked() -> None:
     assert "is being brought back" in ready.message
     assert (ESTABLISHED,) == tuple(each.setting for each in host.status.failures)
     assert 2 == host.kernel.tried.count(TIMEOUT)
+
+
+def reload(host: Host) -> None:
+    """Unload the module and load it again before anybody looks."""
+    host.kernel.unload()
+    host.kernel.load()
+
+
+def absence(host: Host) -> None:
+    """Unload the module, and load it after a while in which all is looked at."""
+    host.kernel.unload()
+    for _ in range(100):
+        ready = host.run()
+        assert "NotLoaded" == ready.reason
+    host.kernel.load()
+
+
+@pytest.mark.parametrize("trouble", [reload, absence])
+def test_a_module_that_was_loaded_anew_is_no_verdict(trouble: object) -> None:
+    """Nobody undid the change: it is made again and has its whole soak before it."""
+    host = Host()
+    host.rest()
+    host.agent.accept(wish(BIGGER))
+    for _ in range(10):
+        assert "Pending" == host.run().reason
+    assert callable(trouble)
+    trouble(host)
+    assert OLD == host.values
+
+    reasons = [host.run().reason for _ in range(3)]
+    assert NEW == host.values
+    reasons += [host.run().reason for _ in range(10)]
+
+    assert {"Pending"} == set(reasons)
+    assert "Applied" == host.run().reason
+    assert 6 == len(host.kernel.writes)
+
+
+def test_the_way_back_does_not_lead_to_what_a_new_module_had() -> None:
+    """A value that was as asked before the change is as asked after the way back."""
+    host = Host()
+    host.rest()
+    host.agent.accept(wish({ESTABLISHED: 86400}, number=1, soak=0))
+    host.run()
+    host.agent.accept(wish({**BIGGER}, number=2))
+    host.run()
+    host.run()
+    reload(host)
+    for _ in range(4):
+        host.run()
+    assert NEW == host.values
+    host.drops = 5
+
+    assert "RolledBack" == host.run().reason
+    assert (65536, 65536, 86400) == host.values
+
+
+def test_a_resize_that_had_to_wait_is_tried_when_it_comes() -> None:
+    """What is written late has a soak and a way back of its own."""
+    host = Host()
+    host.kernel.files[COUNT] = "100000\n"
+    host.rest()
+    host.agent.accept(wish({MAX: 200_000, HASH: 66048}, number=1, soak=0))
+    assert "Applied" == host.run().reason
+    host.agent.accept(wish({HASH: 131072, ESTABLISHED: 86400}, number=2))
+    host.run()
+    assert (200_000, 66048, 86400) == host.values
+    for _ in range(20):
+        assert "Pending" == host.run().reason
+    assert host.journal.memory.trial is None, "the rest was kept"
+
+    while host.kernel.value(BUCKETS) != 131072:
+        assert "Pending" == host.run().reason
+    assert "soaking" in host.run().message
+    assert {HASH: 66048} == (host.journal.memory.trial or Trial(revision="")).previous
+    host.drops = 5
+
+    assert "RolledBack" == host.run().reason
+    assert (200_000, 66048, 86400) == host.values
+
+
+def test_what_is_put_back_has_no_soak_of_its_own() -> None:
+    """What somebody else wrote is nothing to go back to."""
+    host = Host()
+    host.kernel.files[COUNT] = "100000\n"
+    host.rest()
+    host.agent.accept(wish({MAX: 200_000, HASH: 66048}, number=1, soak=0))
+    host.run()
+    host.agent.accept(wish({HASH: 131072, ESTABLISHED: 86400}, number=2))
+    for _ in range(14):
+        host.run()
+    host.kernel.poke(TIMEOUT, 7)
+
+    for _ in range(2):
+        host.run()
+
+    assert 86400 == host.kernel.value(TIMEOUT)
+    assert host.journal.memory.trial is None

@@ -34,6 +34,13 @@ def start() -> Agent:
     return Agent(KERNEL, journal, clock=CLOCK, chance=lambda: 0)
 
 
+def load() -> None:
+    """
+    Load the module again; its values are those of a fresh one.
+    """
+    subprocess.run(["modprobe", "-a", *reversed(MODULES)], check=True)
+
+
 def step(name: str, agent: Agent, passes: int = 1) -> None:
     """
     Run passes and print what came of them.
@@ -60,7 +67,7 @@ def step(name: str, agent: Agent, passes: int = 1) -> None:
 
 def main() -> None:
     """
-    Raise, lower, restart, lose the module and find it again, go back, revert.
+    Raise, lower, restart, lose the module twice and find it again, go back, revert.
     """
     found = dict(observe(KERNEL).values)
     print("FOUND", json.dumps(found), flush=True)
@@ -80,12 +87,15 @@ def main() -> None:
     step("restarted", agent)
     subprocess.run(["modprobe", "-r", *MODULES], check=True)
     step("unloaded", agent)
-    subprocess.run(["modprobe", "-a", *reversed(MODULES)], check=True)
+    load()
     step("reloaded", agent)
     step("corrected", agent)
     spec = node_spec({MAX: 32768}, revision="r3", soak_seconds=60)
     agent.accept(conntrack_node(spec, generation=3))
     step("soaking", agent)
+    subprocess.run(["modprobe", "-r", *MODULES], check=True)
+    load()
+    step("reloaded in the soak", agent, passes=2)
     KERNEL.write("proc/sys/net/netfilter/nf_conntrack_max", 20000)
     step("taken back", agent)
     spec = node_spec(lowered, revision="r4", mode=NodeMode.REVERT)

@@ -97,6 +97,15 @@ def test_a_module_that_is_unloaded_and_loaded_again(
     assert steps["lowered"]["values"] == steps["corrected"]["values"]
 
 
+def test_a_module_that_is_loaded_anew_in_a_soak_is_no_failure(
+    steps: dict[str, dict[str, Any]],
+) -> None:
+    """Nobody has seen it gone; the value is set again, and the soak goes on."""
+    assert "Pending" == reason(steps["reloaded in the soak"])
+    assert "soaking" in steps["reloaded in the soak"]["ready"][2]
+    assert 32768 == size(steps["reloaded in the soak"])[0]
+
+
 def test_a_change_that_does_not_stay_is_taken_back(
     steps: dict[str, dict[str, Any]],
 ) -> None:
@@ -104,7 +113,7 @@ def test_a_change_that_does_not_stay_is_taken_back(
     assert 32768 == steps["soaking"]["values"][MAX]
     assert "RolledBack" == reason(steps["taken back"])
     assert "20000 instead of 32768" in steps["taken back"]["ready"][2]
-    assert (16384, 4096) == size(steps["taken back"])
+    assert 16384 == size(steps["taken back"])[0]
 
 
 def test_the_baseline_comes_back(steps: dict[str, dict[str, Any]]) -> None:
