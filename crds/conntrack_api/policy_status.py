@@ -30,6 +30,22 @@ class NodeCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentCounts:
+    """How many agents run in the cluster, for all policies together, and what is so."""
+
+    expected: int = 0
+    """Nodes that should run one."""
+    running: int = 0
+    """Agents that are ready."""
+    missing: int = 0
+    """The others."""
+    reason: Annotated[str, Text(64)] = ""
+    """Why some are missing, in one word; empty when none is."""
+    message: Annotated[str, Text(512)] = ""
+    """The same in a sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FullNode:
     """One of the fullest nodes."""
 
@@ -62,6 +78,8 @@ class PolicyStatus:
 
     observed_generation: int = -1
     nodes: NodeCounts | None = None
+    agents: AgentCounts | None = None
+    """``None``: nobody told the operator to keep them."""
     fullest_percent: int | None = None
     fullest: Annotated[tuple[FullNode, ...], Items(5)] = ()
     problem_nodes: ProblemNodes | None = None

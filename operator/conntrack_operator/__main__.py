@@ -5,7 +5,6 @@ Every part is one task. The first that ends, for whatever reason, ends all: a pa
 that is missing would leave an operator that looks alive.
 """
 
-import argparse
 import asyncio
 import logging
 import os
@@ -25,6 +24,7 @@ import kopf
 
 from conntrack_operator import access, config, handlers, logs, metrics
 from conntrack_operator.access import Credentials
+from conntrack_operator.agents import Agents
 from conntrack_operator.cluster import ApiCluster
 from conntrack_operator.config import DEFAULT_NAMESPACE, Config
 from conntrack_operator.errors import (
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         are missing, 1 for everything else.
     """
     try:
-        chosen = config.read(vars(_parser().parse_args(arguments)), os.environ)
+        chosen = config.read(vars(config.parser().parse_args(arguments)), os.environ)
     except ConfigInvalid as error:
         print(f"conntrack-operator: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -81,27 +81,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
     logger.info("stopped")
     return EXIT_OK
-
-
-def _parser() -> argparse.ArgumentParser:
-    """
-    Describe the options; their values are checked where the environment's are.
-    """
-    parser = argparse.ArgumentParser(
-        prog="conntrack-operator",
-        description="Owns the connection-tracking table of every node of a cluster.",
-        epilog="Each option has an environment variable: "
-        f"{config.PREFIX}LOG_LEVEL=debug is --log-level=debug.",
-    )
-    add = parser.add_argument
-    add("--kubeconfig", metavar="FILE", help="default: the pod's service account")
-    add("--context", metavar="NAME", help="context of the kubeconfig file")
-    add("--log-format", metavar="FORMAT", help="json or text; default: json")
-    add("--log-level", metavar="LEVEL", help="debug, info, warning or error")
-    add("--metrics-port", metavar="PORT", help="of /metrics and /readyz; default: none")
-    add("--namespace", metavar="NAME", help="of the lease; default: the pod's own")
-    add("--liveness-port", metavar="PORT", help="of /healthz; 0: none; default: 8080")
-    return parser
 
 
 async def _supervise(chosen: Config) -> None:
@@ -151,8 +130,8 @@ def _parts(
 
     Returns:
         The lease, to be given back at the end, and what runs for ever: two informers,
-        the lease, the reconciler, and kopf, which takes over the signals and ends when
-        one comes.
+        the lease, the reconciler, the keeper of the agents if there is a template, and
+        kopf, which takes over the signals and ends when one comes.
     """
     clock, sleep, now = time.monotonic, asyncio.sleep, lambda: datetime.now(UTC)
     bell = Doorbell(clock)
@@ -184,8 +163,18 @@ def _parts(
         sleep=sleep,
         now=now,
     )
+    agents = chosen.agents and Agents(
+        cluster.daemons(*chosen.agents),
+        policies=cluster.policies,
+        ring=bell.ring,
+        epoch=lambda: lease.epoch,
+        backoff=Backoff(_chance()),
+        clock=clock,
+        sleep=sleep,
+    )
     reconciler = Reconciler(
         cluster,
+        agents=agents or None,
         nodes=nodes,
         conntrack_nodes=conntrack_nodes,
         bell=bell,
@@ -202,6 +191,7 @@ def _parts(
             "the watch of the ConntrackNodes": conntrack_nodes.last_progress,
             "the reconciler": reconciler.last_progress,
             "the lease": lease.last_progress,
+            **({"the agents' keeper": agents.last_progress} if agents else {}),
         }
 
     ring = reconciler.policies_changed
@@ -212,7 +202,10 @@ def _parts(
         clusterwide=True,
         liveness_endpoint=f"http://0.0.0.0:{port}/healthz" if port else None,
     )
-    loops = nodes.run(), conntrack_nodes.run(), lease.run(), reconciler.run()
+    loops: tuple[Coroutine[Any, Any, None], ...] = (
+        *(nodes.run(), conntrack_nodes.run(), lease.run(), reconciler.run()),
+        *([agents.run()] if agents else []),
+    )
     if chosen.metrics_port:
         served = metrics.serve(chosen.metrics_port, reconciler.current_figures)
         return lease, (*loops, served, shell)

@@ -14,6 +14,7 @@ from conntrack_api.node import NodeSpec
 from conntrack_api.policy_status import PolicyStatus
 from conntrack_operator.collection import METADATA, Collection
 from conntrack_operator.config import DEFAULT_NAMESPACE
+from conntrack_operator.daemons import ApiDaemons
 from conntrack_operator.errors import KindsMissing, NotFound
 from conntrack_operator.events import Event, event_object
 from conntrack_operator.lease_row import (
@@ -79,6 +80,12 @@ class ApiCluster:
         Give all ConntrackNodes.
         """
         return Collection(self._transport, CONNTRACK_NODES)
+
+    def daemons(self, namespace: str, name: str) -> ApiDaemons:
+        """
+        Give the agents' template, and the DaemonSet of the same name.
+        """
+        return ApiDaemons(self._transport, namespace=namespace, name=name)
 
     async def check_kinds(self) -> None:
         """

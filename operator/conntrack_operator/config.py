@@ -4,6 +4,10 @@ The configuration: environment variables, overruled by options.
 ====================================  ==============  =================================
 variable                              option          meaning, default
 ====================================  ==============  =================================
+``CONNTRACK_OPERATOR_AGENTS``         --agents        ``NAMESPACE/NAME`` of the
+                                                      PodTemplate of which the agents'
+                                                      DaemonSet is made; default: none,
+                                                      agents are somebody else's
 ``CONNTRACK_OPERATOR_KUBECONFIG``     --kubeconfig    file with the cluster's address;
                                                       default: the pod's service
                                                       account, else a person's file
@@ -21,6 +25,7 @@ variable                              option          meaning, default
 ====================================  ==============  =================================
 """
 
+import argparse
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,6 +66,8 @@ class LogLevel(StrEnum):
 class Config:
     """What can be chosen from outside."""
 
+    agents: tuple[str, str] | None = None
+    """Namespace and name of a PodTemplate; ``None``: no agents are looked after."""
     kubeconfig: str | None = None
     context: str | None = None
     log_format: LogFormat = LogFormat.JSON
@@ -71,6 +78,28 @@ class Config:
     """0: neither metrics nor readiness are served."""
     namespace: str | None = None
     """``None``: that of our pod, else `DEFAULT_NAMESPACE`."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """
+    Describe the options; their values are checked where the environment's are.
+    """
+    found = argparse.ArgumentParser(
+        prog="conntrack-operator",
+        description="Owns the connection-tracking table of every node of a cluster.",
+        epilog="Each option has an environment variable: "
+        f"{PREFIX}LOG_LEVEL=debug is --log-level=debug.",
+    )
+    add = found.add_argument
+    add("--agents", metavar="NAMESPACE/NAME", help="PodTemplate of the agents")
+    add("--kubeconfig", metavar="FILE", help="default: the pod's service account")
+    add("--context", metavar="NAME", help="context of the kubeconfig file")
+    add("--log-format", metavar="FORMAT", help="json or text; default: json")
+    add("--log-level", metavar="LEVEL", help="debug, info, warning or error")
+    add("--metrics-port", metavar="PORT", help="of /metrics and /readyz; default: none")
+    add("--namespace", metavar="NAME", help="of the lease; default: the pod's own")
+    add("--liveness-port", metavar="PORT", help="of /healthz; 0: none; default: 8080")
+    return found
 
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -99,6 +128,7 @@ def read(options: Mapping[str, str | None], environ: Mapping[str, str]) -> Confi
 
     default = Config()
     return Config(
+        agents=_object(*find("agents")),
         kubeconfig=find("kubeconfig")[1],
         context=find("context")[1],
         log_format=_choice(*find("log_format"), default.log_format),
@@ -130,6 +160,19 @@ def _name(key: str, value: str | None) -> str | None:
     if value is None or NAME.fullmatch(value):
         return value
     text = f"{key}: invalid value {value!r}, must be a DNS label such as kube-system"
+    raise ConfigInvalid(text)
+
+
+def _object(key: str, value: str | None) -> tuple[str, str] | None:
+    """
+    Read the namespace and the name of an object: they become parts of a path.
+    """
+    if value is None:
+        return None
+    namespace, _, name = value.partition("/")
+    if NAME.fullmatch(namespace) and NAME.fullmatch(name):
+        return namespace, name
+    text = f"{key}: invalid value {value!r}, must be NAMESPACE/NAME, two DNS labels"
     raise ConfigInvalid(text)
 
 

@@ -6,13 +6,13 @@ anyway: decisions never come from what a watch remembers.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
 from conntrack_api.conditions import Condition
 from conntrack_api.policy import OnRemoval
-from conntrack_api.policy_status import NodeCounts, PolicyStatus
+from conntrack_api.policy_status import AgentCounts, NodeCounts, PolicyStatus
 from conntrack_operator.aggregate import Governed, aggregate
 from conntrack_operator.errors import ClusterError, Conflict, NotFound
 from conntrack_operator.events import of_policy
@@ -20,6 +20,7 @@ from conntrack_operator.pacing import Clock
 from conntrack_operator.recorder import Recorder
 from conntrack_operator.rollout import Progress
 from conntrack_operator.rows import FINALIZER, ConntrackNodeRow, Loss, PolicyRow
+from conntrack_operator.shortage import with_agents
 
 logger = logging.getLogger(__name__)
 
@@ -55,10 +56,24 @@ class Cluster(Protocol):
 class Policies:
     """Keeps the list, the finalizers and the statuses."""
 
-    def __init__(self, cluster: Cluster, recorder: Recorder, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        recorder: Recorder,
+        *,
+        agents: Callable[[AgentCounts | None], AgentCounts | None],
+        clock: Clock,
+    ) -> None:
         """
         Start with nothing read.
+
+        Args:
+            cluster: Keeps the policies.
+            recorder: Tells people what changed.
+            agents: Counts the agents; is given what was said last.
+            clock: Seconds that never go back.
         """
+        self._agents = agents
         self._recorder = recorder
         self._cluster = cluster
         self._clock = clock
@@ -146,6 +161,7 @@ class Policies:
         """
         previous = self._said.get(row.uid, row.status)
         status = aggregate(row, nodes, losses, so_far, previous=previous, now=now)
+        status = with_agents(status, self._agents(previous.agents))
         if status == previous:
             return None
         last = self._said_at.get(row.uid)

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Final, Never, Protocol, TypeVar
 
 from conntrack_operator import policies, recorder, writer
+from conntrack_operator.agents import Agents
 from conntrack_operator.brake import Brake
 from conntrack_operator.decide import Decisions, decide
 from conntrack_operator.errors import ClusterError
@@ -68,6 +69,7 @@ class Reconciler:
         sleep: Sleep,
         now: Callable[[], datetime],
         epoch: Callable[[], int | None],
+        agents: Agents | None = None,
     ) -> None:
         """
         Take the world in; nothing is read or written yet.
@@ -82,7 +84,9 @@ class Reconciler:
             sleep: Waits.
             now: The time of day with its zone, for statuses.
             epoch: What to write under; ``None``: somebody else has the lease.
+            agents: Keeps the agents' DaemonSet; ``None``: not our business.
         """
+        self._agents = agents
         self._nodes = nodes
         self._conntrack_nodes = conntrack_nodes
         self._bell = bell
@@ -90,7 +94,8 @@ class Reconciler:
         self._clock = clock
         self._now = now
         self._recorder = Recorder(cluster, clock=clock)
-        self._policies = Policies(cluster, self._recorder, clock=clock)
+        counts = agents.counts if agents else lambda _: None
+        self._policies = Policies(cluster, self._recorder, agents=counts, clock=clock)
         self._brake = Brake()
         self._writer = Writer(cluster, clock=clock, sleep=sleep, now=now, epoch=epoch)
         self._epoch = epoch
@@ -131,6 +136,8 @@ class Reconciler:
             decisions = decide(rows, self._nodes.rows, self._conntrack_nodes.rows)
             turn = self._turn(decisions)
             counts = await self._write(rows, decisions, turn)
+            if self._agents:
+                self._come_again(await self._agents.keep(rows, decisions))
             await self._report(rows, decisions, turn)
             await self._recorder.nodes(self._conntrack_nodes.rows, self._now())
             self.figures.writes += counts

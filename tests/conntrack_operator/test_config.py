@@ -13,6 +13,7 @@ def test_defaults() -> None:
 def test_options_overrule_the_environment() -> None:
     """What is typed counts more than what is set."""
     environ = {
+        "CONNTRACK_OPERATOR_AGENTS": "agents/agent",
         "CONNTRACK_OPERATOR_KUBECONFIG": "/a",
         "CONNTRACK_OPERATOR_CONTEXT": "c",
         "CONNTRACK_OPERATOR_LOG_LEVEL": "DEBUG",
@@ -23,6 +24,7 @@ def test_options_overrule_the_environment() -> None:
 
     assert (
         Config(
+            agents=("agents", "agent"),
             kubeconfig="/b",
             context="c",
             log_format=LogFormat.TEXT,
@@ -41,6 +43,8 @@ def test_options_overrule_the_environment() -> None:
         ("liveness_port", "65536", "a whole number from 0 to 65535"),
         ("liveness_port", "-1", "a whole number from 0 to 65535"),
         ("namespace", "a/b", "a DNS label such as kube-system"),
+        ("agents", "agents", "NAMESPACE/NAME, two DNS labels"),
+        ("agents", "a/../b", "NAMESPACE/NAME, two DNS labels"),
     ],
 )
 def test_errors_name_key_value_and_what_is_allowed(

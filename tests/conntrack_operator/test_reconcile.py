@@ -9,6 +9,7 @@ from conntrack_api.node import NodeMode
 from conntrack_api.policy import OnRemoval
 from conntrack_api.rollout import Rollout, Share
 from conntrack_api.table import TableSize
+from conntrack_operator.agents import Agents
 from conntrack_operator.errors import (
     Conflict,
     Forbidden,
@@ -23,6 +24,7 @@ from conntrack_operator.rows import FINALIZER
 from conntrack_operator.testing import (
     NOW,
     FakeCluster,
+    FakeDaemons,
     FakeTime,
     node,
     policy,
@@ -37,11 +39,27 @@ class World:
     """A cluster with an operator; time passes when somebody says so."""
 
     def __init__(
-        self, cluster: FakeCluster | None = None, *, after: float = 0.0
+        self,
+        cluster: FakeCluster | None = None,
+        *,
+        after: float = 0.0,
+        daemons: FakeDaemons | None = None,
     ) -> None:
         """Start an operator, in a new cluster or, some time later, in a given one."""
         self.cluster = cluster or FakeCluster()
         self.time = FakeTime()
+        bell = Doorbell(self.time.clock)
+        self.agents: Agents | None = None
+        if daemons:
+            self.agents = Agents(
+                daemons,
+                policies=self.cluster.policies,
+                ring=bell.ring,
+                epoch=self._leave,
+                backoff=Backoff(Random(0)),  # noqa: S311 - spreads nothing here
+                clock=self.time.clock,
+                sleep=self.time.sleep,
+            )
         self._began = self.time.now
         self.time.now += after
         self.epoch: int | None = 1
@@ -50,7 +68,8 @@ class World:
             self.cluster,
             nodes=self.cluster.nodes,
             conntrack_nodes=self.cluster.conntrack_nodes,
-            bell=Doorbell(self.time.clock),
+            bell=bell,
+            agents=self.agents,
             backoff=Backoff(Random(0)),  # noqa: S311 - spreads nothing here
             clock=self.time.clock,
             sleep=self.time.sleep,
@@ -63,6 +82,8 @@ class World:
         self.time.now += seconds
         before = len(self.cluster.writes)
         for _ in range(passes):
+            if self.agents:
+                await self.agents.look()
             self.reconciler.policies_changed()
             await self.reconciler.run_pass()
         return self.cluster.writes[before:]
@@ -158,6 +179,38 @@ async def test_restart_of_a_converged_fleet_writes_nothing(world: World) -> None
     restarted = World(world.cluster)
 
     assert [] == await restarted.run(passes=5)
+
+
+async def test_missing_agents_are_said_by_the_policy() -> None:
+    """How many, and why; the condition says so, too, while nodes are waited for."""
+    daemons = FakeDaemons()
+    world = World(daemons=daemons)
+    world.cluster.put_node(node("n1"), node("n2"))
+    world.cluster.put_policy(policy())
+    await world.run()
+    assert ["create"] == daemons.writes
+
+    daemons.status(2, 1)
+    await world.run(seconds=60)
+    status = world.cluster.truth["default"].status
+    assert status.agents is not None
+    assert (2, 1, 1, "NotReady") == (
+        status.agents.expected,
+        status.agents.running,
+        status.agents.missing,
+        status.agents.reason,
+    )
+    ready = find(status.conditions, "Ready")
+    assert ready is not None
+    assert "1 of 2 agents are missing: NotReady: " in ready.message
+
+    daemons.status(2, 2)
+    await world.settle()
+    world.cluster.writes.clear()
+    restarted = World(world.cluster, daemons=daemons)
+    await restarted.reconciler.run_pass()  # before the first look
+    assert [] == world.cluster.writes + await restarted.run(passes=5)
+    assert ["create"] == daemons.writes
 
 
 async def test_nothing_is_decided_before_everything_is_known(world: World) -> None:

@@ -17,6 +17,7 @@ from conntrack_operator.testing.builders import (
     unreadable,
 )
 from conntrack_operator.testing.fake_cluster import FakeCluster
+from conntrack_operator.testing.fake_daemons import FakeDaemons, pod_template
 from conntrack_operator.testing.fake_lease import FakeLease
 from conntrack_operator.testing.fake_store import FakeStore
 from conntrack_operator.testing.fake_time import FakeTime
@@ -35,6 +36,7 @@ __all__ = [
     "NOW",
     "Answer",
     "FakeCluster",
+    "FakeDaemons",
     "FakeLease",
     "FakeStore",
     "FakeTime",
@@ -44,6 +46,7 @@ __all__ = [
     "answered",
     "conntrack_node",
     "node",
+    "pod_template",
     "policy",
     "policy_row",
     "stamp",
