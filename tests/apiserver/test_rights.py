@@ -7,6 +7,7 @@ policy works some seconds after it was made: nothing is tested before it refuses
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import time
@@ -18,11 +19,13 @@ import urllib3
 import yaml
 from tests.apiserver.test_node_spec import node as node_object
 
+from conntrack_operator import coverage, daemon_set
+from conntrack_operator.coverage import Need
 from control_plane.testing import skip_without_programs
 from programs import find_program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.apiserver.conftest import Api
 
@@ -47,6 +50,17 @@ class Caller:
     pool: urllib3.PoolManager
     url: str
     token: str
+
+    def read(self, path: str) -> dict[str, Any]:
+        """
+        Read an object.
+        """
+        answer = self.pool.request(
+            "GET", self.url + path, headers={"Authorization": f"Bearer {self.token}"}
+        )
+        assert 200 == answer.status, answer.data
+        found: dict[str, Any] = json.loads(answer.data)
+        return found
 
     def ask(
         self,
@@ -208,6 +222,7 @@ DAEMON_SET = {
         },
     },
 }
+TEMPLATE = f"/api/v1/namespaces/{AGENTS}/podtemplates/{AGENT}"
 POLICY = {
     "apiVersion": "conntrack.dev/v1alpha1",
     "kind": "ConntrackPolicy",
@@ -304,7 +319,20 @@ OPERATOR_TABLE: list[tuple[int, str, str, object, str]] = [
     (403, "POST", f"/api/v1/namespaces/{AGENTS}/pods", POD, ""),
     (403, "POST", f"/api/v1/namespaces/{SYSTEM}/pods", POD, ""),
     (403, "DELETE", f"/api/v1/namespaces/{AGENTS}/pods/agent-{OWN}", None, ""),
+    (404, "GET", f"{APPS}/{AGENT}", None, ""),
+    (403, "GET", APPS, None, ""),
     (403, "POST", APPS, DAEMON_SET, ""),
+    (403, "POST", APPS.replace(AGENTS, SYSTEM), DAEMON_SET, ""),
+    (403, "GET", f"{APPS}/evil", None, ""),
+    (403, "DELETE", f"{APPS}/evil", None, ""),
+    (403, "POST", APPS.replace("daemonsets", "deployments"), DAEMON_SET, ""),
+    (200, "GET", TEMPLATE, None, ""),
+    (403, "GET", f"/api/v1/namespaces/{AGENTS}/podtemplates", None, ""),
+    (403, "PATCH", TEMPLATE, {"template": {}}, MERGE),
+    (403, "DELETE", TEMPLATE, None, ""),
+    (200, "GET", f"/api/v1/namespaces/{AGENTS}/pods", None, ""),
+    (200, "GET", f"/api/v1/namespaces/{AGENTS}/events", None, ""),
+    (403, "GET", f"/api/v1/namespaces/{SYSTEM}/pods", None, ""),
     (403, "PATCH", f"{APPS}/{AGENT}", {"metadata": {"labels": {"a": "b"}}}, MERGE),
     (403, "DELETE", f"{APPS}/{AGENT}", None, ""),
     (
@@ -342,7 +370,7 @@ def test_an_agent_reads_nodes_and_writes_one_status(agent: Caller) -> None:
     assert [] == told(AGENT_TABLE, agent)
 
 
-def test_the_operator_writes_its_own_kinds_only(operator: Caller) -> None:
+def test_the_operator_writes_what_is_its_own_only(operator: Caller) -> None:
     """
     Of all requests in the table the operator may do what its work needs, nothing else.
     """
@@ -410,6 +438,7 @@ def test_more_rights_do_not_make_an_agent_more(installed: ControlPlane) -> None:
     }
 
 
+@pytest.mark.usefixtures("written")
 def test_more_rights_do_not_let_the_operator_write_workloads(
     installed: ControlPlane, operator: Caller
 ) -> None:
@@ -423,7 +452,9 @@ def test_more_rights_do_not_let_the_operator_write_workloads(
     try:
         until_refused(operator, "POST", f"/api/v1/namespaces/{AGENTS}/secrets", secret)
         answers = [
-            operator.ask("POST", APPS, DAEMON_SET),
+            operator.ask("POST", APPS.replace(AGENTS, SYSTEM), DAEMON_SET),
+            operator.ask("DELETE", f"{APPS}/{AGENT}"),
+            operator.ask("PATCH", TEMPLATE, {"template": {}}, MERGE),
             operator.ask("POST", f"/api/v1/namespaces/{AGENTS}/pods", POD),
             operator.ask("DELETE", f"/api/v1/namespaces/{AGENTS}/pods/agent-{OWN}"),
             operator.ask("POST", f"/api/v1/namespaces/{SYSTEM}/secrets", secret),
@@ -433,4 +464,162 @@ def test_more_rights_do_not_let_the_operator_write_workloads(
         installed.kubectl_run("delete", *grant)
 
     assert [] == [each for each in answers if each[0] != 403]
-    assert {True} == {"conntrack.dev objects and events" in said for _, said in answers}
+    assert {True} == {"ValidatingAdmissionPolicy" in said for _, said in answers}
+    assert "the operator writes conntrack.dev objects" in answers[1][1]
+
+
+SELECTED = frozenset({frozenset({Need("matchExpressions", "pool", "In", ("web",))})})
+
+
+def daemons(operator: Caller, live: dict[str, Any] | None = None) -> dict[str, Any]:
+    """
+    Make the DaemonSet as the operator makes it.
+    """
+    given = daemon_set.template(operator.read(TEMPLATE))
+    assert given is not None
+    made: dict[str, Any] = copy.deepcopy(dict(daemon_set.wanted(given, SELECTED, live)))
+    return made
+
+
+def pod_spec(made: dict[str, Any]) -> dict[str, Any]:
+    """
+    Give the spec of the pods.
+    """
+    found: dict[str, Any] = made["spec"]["template"]["spec"]
+    return found
+
+
+def container(made: dict[str, Any]) -> dict[str, Any]:
+    """
+    Give the one container of the pods.
+    """
+    found: dict[str, Any] = pod_spec(made)["containers"][0]
+    return found
+
+
+ETC = {"name": "etc", "hostPath": {"path": "/etc"}}
+POD_AFFINITY = {
+    "requiredDuringSchedulingIgnoredDuringExecution": [
+        {"topologyKey": "a", "labelSelector": {}}
+    ]
+}
+BENT: dict[str, Callable[[dict[str, Any]], object]] = {
+    "another image": lambda made: container(made).update(image="evil"),
+    "another command": lambda made: container(made).update(command=["sh"]),
+    "other arguments": lambda made: container(made).update(args=["--state-dir=/"]),
+    "privileged": lambda made: container(made).update(
+        securityContext={"privileged": True}
+    ),
+    "one more capability": lambda made: container(made)["securityContext"][
+        "capabilities"
+    ]["add"].append("SYS_ADMIN"),
+    "a writable root": lambda made: container(made)["securityContext"].update(
+        readOnlyRootFilesystem=False
+    ),
+    "no seccomp": lambda made: pod_spec(made).update(securityContext={}),
+    "the host's processes": lambda made: pod_spec(made).update(hostPID=True),
+    "the host's shared memory": lambda made: pod_spec(made).update(hostIPC=True),
+    "another network": lambda made: pod_spec(made).update(hostNetwork=False),
+    "another folder of the host": lambda made: pod_spec(made)["volumes"].append(ETC),
+    "a wider folder": lambda made: pod_spec(made)["volumes"][0]["hostPath"].update(
+        path="/"
+    ),
+    "a mount elsewhere": lambda made: container(made)["volumeMounts"][0].update(
+        mountPath="/etc"
+    ),
+    "another account": lambda made: pod_spec(made).update(
+        serviceAccountName="default", serviceAccount="default"
+    ),
+    "an init container": lambda made: pod_spec(made).update(
+        initContainers=[{"name": "x", "image": "x"}]
+    ),
+    "one more container": lambda made: pod_spec(made)["containers"].append(
+        {"name": "x", "image": "x"}
+    ),
+    "one more variable": lambda made: container(made)["env"].append(
+        {"name": "LD_PRELOAD", "value": "x"}
+    ),
+    "another node selector": lambda made: pod_spec(made).update(nodeSelector={}),
+    "no tolerations": lambda made: pod_spec(made).pop("tolerations"),
+    "an affinity to pods": lambda made: pod_spec(made)["affinity"].update(
+        podAffinity=POD_AFFINITY
+    ),
+    "one more label": lambda made: made["spec"]["template"]["metadata"][
+        "labels"
+    ].update(x="y"),
+    "one more annotation": lambda made: made["spec"]["template"]["metadata"][
+        "annotations"
+    ].update({"container.apparmor.security.beta.kubernetes.io/agent": "unconfined"}),
+    "another name": lambda made: made["metadata"].update(name="evil"),
+}
+
+
+@pytest.fixture(scope="module")
+def written(installed: ControlPlane, operator: Caller) -> dict[str, Any]:
+    """
+    Create the agents' DaemonSet, with the operator's token.
+    """
+    dry = f"{APPS}?dryRun=All"
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while "must be those" not in operator.ask("POST", dry, bent(operator))[1]:
+        assert time.monotonic() < deadline, "the admission policy never refused"
+        time.sleep(0.1)
+    assert 201 == operator.ask("POST", APPS, daemons(operator))[0]
+    assert installed
+    return operator.read(f"{APPS}/{AGENT}")
+
+
+def bent(operator: Caller) -> dict[str, Any]:
+    """
+    Make a DaemonSet that must not be.
+    """
+    made = daemons(operator)
+    BENT["another image"](made)
+    return made
+
+
+def test_what_was_written_is_what_is_wanted(
+    operator: Caller, written: dict[str, Any]
+) -> None:
+    """
+    The API server fills in the same defaults in both objects: there is no difference.
+    """
+    assert not daemon_set.differs(written, daemons(operator, written))
+    assert SELECTED <= daemon_set.covered(written)
+
+
+@pytest.mark.parametrize("what", BENT)
+def test_the_operator_writes_agents_of_one_shape(
+    operator: Caller, written: dict[str, Any], what: str
+) -> None:
+    """
+    The pods are those of the template, when created and when changed.
+    """
+    new, changed = daemons(operator), daemons(operator, written)
+    BENT[what](new)
+    BENT[what](changed)
+
+    code, said = operator.ask("POST", f"{APPS}?dryRun=All", new)
+    assert (403, True) == (code, "ValidatingAdmissionPolicy" in said), said
+    if what != "another name":
+        code, said = operator.ask("PUT", f"{APPS}/{AGENT}", changed)
+        assert (403, True) == (code, "ValidatingAdmissionPolicy" in said), said
+
+
+@pytest.mark.usefixtures("written")
+def test_the_operator_may_say_where_agents_run(operator: Caller) -> None:
+    """
+    Another selection of nodes, a person's restart and another pace are no other shape.
+    """
+    live = operator.read(f"{APPS}/{AGENT}")
+    given = daemon_set.template(operator.read(TEMPLATE))
+    assert given is not None
+    for where in (coverage.NO_NODE, coverage.EVERY_NODE, SELECTED):
+        made = copy.deepcopy(dict(daemon_set.wanted(given, where, live)))
+        made["spec"]["updateStrategy"] = {"type": "OnDelete"}
+        notes = made["spec"]["template"]["metadata"]["annotations"]
+        notes[daemon_set.RESTARTED] = "2026-01-01T00:00:00Z"
+        code, said = operator.ask("PUT", f"{APPS}/{AGENT}", made)
+        assert 200 == code, said
+        live = operator.read(f"{APPS}/{AGENT}")
+        assert where == daemon_set.covered(live)

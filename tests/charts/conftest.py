@@ -80,12 +80,20 @@ def pod_specs(objects: list[Json]) -> dict[str, Json]:
     Find every pod's spec: kind and name to spec.
     """
     return {
-        f"{each['kind']}/{each['metadata']['name']}": each["spec"]
-        if each["kind"] == "Pod"
-        else each["spec"]["template"]["spec"]
+        f"{each['kind']}/{each['metadata']['name']}": pod_template(each)["spec"]
         for each in objects
-        if each["kind"] in {"Pod", "Deployment", "DaemonSet", "Job"}
+        if each["kind"] in {"Pod", "Deployment", "PodTemplate", "Job"}
     }
+
+
+def pod_template(obj: Json) -> Json:
+    """
+    Find an object's pods: metadata and spec.
+    """
+    if obj["kind"] == "Pod":
+        return obj
+    found: Json = obj["template"] if "template" in obj else obj["spec"]["template"]
+    return found
 
 
 @pytest.fixture(scope="session", params=["helm", "helm-3"])

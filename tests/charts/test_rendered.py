@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from tests.charts.conftest import CHART, ROOT, one, pod_specs
+from tests.charts.conftest import CHART, ROOT, one, pod_specs, pod_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +85,7 @@ def test_a_digest_wins_over_the_tag(helm: Helm) -> None:
     digest = "sha256:" + "0" * 64
     spec = pod_specs(helm.render(f"agent.image.digest={digest}", "image.tag=v7"))
 
-    agent = spec["DaemonSet/one-conntrack-operator-agent"]["containers"][0]
+    agent = spec["PodTemplate/one-conntrack-operator-agent"]["containers"][0]
     assert f"conntrack-agent@{digest}" == agent["image"]
 
 
@@ -103,7 +103,7 @@ def test_the_agent_has_these_rights_and_no_more(helm: Helm) -> None:
     """
     Every right that a scanner would report stands here.
     """
-    spec = pod_specs(helm.render())["DaemonSet/one-conntrack-operator-agent"]
+    spec = pod_specs(helm.render())["PodTemplate/one-conntrack-operator-agent"]
     container = spec["containers"][0]
 
     assert spec["hostNetwork"] is True
@@ -134,7 +134,7 @@ def test_without_netlink_the_agent_has_no_capability(helm: Helm) -> None:
     The kernel lets root write these files without any.
     """
     spec = pod_specs(helm.render("agent.netAdmin=false"))
-    container = spec["DaemonSet/one-conntrack-operator-agent"]["containers"][0]
+    container = spec["PodTemplate/one-conntrack-operator-agent"]["containers"][0]
 
     assert {"drop": ["ALL"]} == container["securityContext"]["capabilities"]
 
@@ -144,7 +144,7 @@ def test_privileged_is_one_switch(helm: Helm) -> None:
     Capabilities and the ban of escalation would contradict it.
     """
     spec = pod_specs(helm.render("agent.privileged=true"))
-    context = spec["DaemonSet/one-conntrack-operator-agent"]["containers"][0][
+    context = spec["PodTemplate/one-conntrack-operator-agent"]["containers"][0][
         "securityContext"
     ]
 
@@ -157,7 +157,7 @@ def test_everything_else_is_restricted(helm: Helm) -> None:
     All pods but the agents' hold to the Pod Security level ``restricted``.
     """
     specs = pod_specs(helm.render())
-    del specs["DaemonSet/one-conntrack-operator-agent"]
+    del specs["PodTemplate/one-conntrack-operator-agent"]
 
     for spec in specs.values():
         assert spec["securityContext"]["runAsNonRoot"] is True
@@ -185,11 +185,9 @@ def test_only_changed_settings_restart_pods(helm: Helm) -> None:
 
     def sums(*sets: str) -> list[str]:
         objects = helm.render(*sets)
-        found = (one(objects, kind) for kind in ("Deployment", "DaemonSet"))
+        found = (one(objects, kind) for kind in ("Deployment", "PodTemplate"))
         key = "checksum/config"
-        return [
-            each["spec"]["template"]["metadata"]["annotations"][key] for each in found
-        ]
+        return [pod_template(each)["metadata"]["annotations"][key] for each in found]
 
     before, after = sums(), sums("operator.config.logLevel=debug")
 
@@ -201,7 +199,7 @@ def test_agents_stay_off_virtual_nodes(helm: Helm) -> None:
     """
     Those have no kernel of their own; an affinity of the user's replaces the rule.
     """
-    name = "DaemonSet/one-conntrack-operator-agent"
+    name = "PodTemplate/one-conntrack-operator-agent"
     default = pod_specs(helm.render())[name]["affinity"]
     own = pod_specs(helm.render('agent.affinity:={"nodeAffinity":{"x":[]}}'))[name]
     off = pod_specs(helm.render("agent.excludeVirtualNodes=false"))[name]

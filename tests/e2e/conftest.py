@@ -7,12 +7,12 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from control_plane import ControlPlaneError, ControlPlaneUnavailable, find_binaries
-from e2e.cluster import Cluster, real_node
+from e2e.cluster import Cluster, real_node, wait
 from e2e.errors import NodeUnavailable
 from e2e.nested import nested_node
 from image.errors import ImageUnavailable
@@ -110,6 +110,28 @@ def install(cluster: Cluster, *more: str) -> None:
     assert 0 == done.returncode, done.stderr + cluster.kubectl("get", "events", "-A")
 
 
+def daemon_set(cluster: Cluster) -> Any:  # noqa: ANN401 - any object
+    """
+    Read the agents' DaemonSet; nothing while there is none.
+    """
+    found = cluster.get("daemonsets", "-n", AGENTS)["items"]
+    return next((each for each in found if each["metadata"]["name"] == AGENT), None)
+
+
+def settled(cluster: Cluster, agents: int) -> bool:
+    """
+    Tell whether so many agents run, all of them of the present version.
+    """
+    found = daemon_set(cluster) or {"status": {}, "metadata": {}}
+    status = found["status"]
+    now = found["metadata"].get("generation")
+    counts = ("desiredNumberScheduled", "numberReady", "updatedNumberScheduled")
+    return bool(
+        status.get("observedGeneration") == now is not None
+        and {agents} == {status.get(each, 0) for each in counts}
+    )
+
+
 @pytest.fixture(scope="session")
 def installed(cluster: Cluster) -> Iterator[Cluster]:
     """
@@ -118,3 +140,15 @@ def installed(cluster: Cluster) -> Iterator[Cluster]:
     install(cluster)
     yield cluster
     cluster.helm("uninstall", RELEASE, "--namespace", SYSTEM, "--wait", check=False)
+
+
+@pytest.fixture
+def policed(own: Cluster, installed: Cluster) -> Cluster:
+    """
+    Install, and have a policy that every node obeys.
+    """
+    installed.kubectl("apply", "-f", "examples/cluster-default.yaml")
+    ready = ("wait", "--for=condition=Ready", "conntrackpolicy/cluster-default")
+    own.kubectl(*ready, "--timeout=60s")
+    wait(lambda: settled(own, 1), "the agent is ready")
+    return own

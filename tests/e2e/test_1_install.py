@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.e2e.conftest import AGENT, AGENTS, OPERATOR, RELEASE, SYSTEM, install
+from tests.e2e.conftest import (
+    AGENT,
+    AGENTS,
+    OPERATOR,
+    RELEASE,
+    SYSTEM,
+    daemon_set,
+    install,
+    settled,
+)
 
 from e2e.cluster import wait
 
@@ -41,24 +50,17 @@ def agent_uid(cluster: Cluster) -> str:
     )
 
 
-def test_everything_is_ready(installed: Cluster) -> None:
+def test_without_a_policy_no_agent_runs(own: Cluster) -> None:
     """
-    The operator is available, and every node that wants an agent has one.
-    """
-    deployment = installed.get("deployment", OPERATOR, "-n", SYSTEM)["status"]
-    daemons = installed.get("daemonset", AGENT, "-n", AGENTS)["status"]
-
-    assert 1 == deployment["availableReplicas"]
-    assert daemons["desiredNumberScheduled"] == daemons["numberReady"] > 0
-
-
-def test_without_a_policy_nothing_is_said_and_nothing_written(own: Cluster) -> None:
-    """
-    An agent whose node no policy selects leaves the kernel alone.
+    The DaemonSet is there, made by the operator, and matches no node.
     """
     install(own)
+    wait(lambda: settled(own, 0), "the DaemonSet is there and wants no agent")
 
     assert [] == own.get("conntracknodes")["items"]
+    assert [] == own.get("pods", "-n", AGENTS)["items"]
+    (owner,) = daemon_set(own)["metadata"]["ownerReferences"]
+    assert ("PodTemplate", AGENT) == (owner["kind"], owner["name"])
 
 
 def test_a_policy_reaches_the_kernel(own: Cluster, installed: Cluster) -> None:
@@ -69,6 +71,9 @@ def test_a_policy_reaches_the_kernel(own: Cluster, installed: Cluster) -> None:
     installed.kubectl("apply", "-f", "examples/cluster-default.yaml")
     own.kubectl(*READY, "--timeout=60s")
 
+    deployment = installed.get("deployment", OPERATOR, "-n", SYSTEM)["status"]
+    assert 1 == deployment["availableReplicas"]
+    wait(lambda: settled(own, 1), "the agent is ready")
     after = {
         name: kernel(name)
         for name in ("max", "buckets", "tcp_timeout_established", "udp_timeout_stream")
@@ -101,7 +106,7 @@ def test_an_upgrade_without_a_change_changes_nothing(installed: Cluster) -> None
     """
 
     def seen() -> tuple[str, str, int]:
-        daemons = installed.get("daemonset", AGENT, "-n", AGENTS)
+        daemons = daemon_set(installed)
         deployment = installed.get("deployment", OPERATOR, "-n", SYSTEM)
         return (
             agent_uid(installed),
@@ -122,10 +127,16 @@ def test_a_new_agent_keeps_the_values_of_the_old_one(own: Cluster) -> None:
     first = agent_uid(own)
     before = {name: kernel(name) for name in ("max", "buckets")}
 
+    def replaced(former: str) -> str:
+        wait(
+            lambda: settled(own, 1) and agent_uid(own) != former, "there is a new agent"
+        )
+        return agent_uid(own)
+
     install(own, "--set", "agent.config.observeSeconds=2")
-    second = agent_uid(own)
+    second = replaced(first)
     own.helm("rollback", RELEASE, "--namespace", SYSTEM, "--wait", "--timeout", "120s")
-    third = agent_uid(own)
+    third = replaced(second)
     own.kubectl(*READY, "--timeout=60s")
 
     assert 3 == len({first, second, third})
@@ -150,15 +161,16 @@ def test_uninstalling_leaves_values_and_policies(own: Cluster) -> None:
     before = {name: kernel(name) for name in ("max", "buckets")}
 
     own.helm("uninstall", RELEASE, "--namespace", SYSTEM, "--wait")
-    pods = own.kubectl(*PODS)
+    wait(lambda: not own.kubectl(*PODS), "no pod is left")
     policies = own.kubectl("get", "conntrackpolicies", "-o", "name")
     roles = own.kubectl("get", "clusterroles,clusterrolebindings", "-o", "name")
     guards = own.kubectl("get", "validatingadmissionpolicies", "-o", "name")
 
-    assert "" == pods
+    assert [] == own.get("daemonsets", "-A")["items"]
     assert "conntrackpolicy.conntrack.dev/cluster-default" == policies.strip()
     assert "conntrack-operator" not in roles + guards
     assert before == {name: kernel(name) for name in ("max", "buckets")}
     own.kubectl("wait", "--for=delete", f"namespace/{AGENTS}", "--timeout=60s")
     install(own)
+    wait(lambda: settled(own, 1), "the agent is back")
     own.kubectl(*READY, "--timeout=60s")

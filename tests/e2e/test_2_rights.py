@@ -42,7 +42,7 @@ def status(cluster: Cluster, namespace: str) -> dict[str, str]:
     return {name: value.strip() for name, value in pairs}
 
 
-@pytest.mark.usefixtures("installed")
+@pytest.mark.usefixtures("policed")
 def test_the_agent_is_root_with_one_capability(own: Cluster) -> None:
     """
     It cannot get more, and system calls are filtered.
@@ -55,7 +55,7 @@ def test_the_agent_is_root_with_one_capability(own: Cluster) -> None:
     assert FILTERED == seen["Seccomp"]
 
 
-@pytest.mark.usefixtures("installed")
+@pytest.mark.usefixtures("policed")
 def test_the_operator_is_nobody(own: Cluster) -> None:
     """
     No uid of anybody, no capability.
@@ -67,7 +67,7 @@ def test_the_operator_is_nobody(own: Cluster) -> None:
     assert ("1", FILTERED) == (seen["NoNewPrivs"], seen["Seccomp"])
 
 
-@pytest.mark.usefixtures("installed")
+@pytest.mark.usefixtures("policed")
 @pytest.mark.parametrize(
     ("what", "script", "words"),
     [
@@ -104,7 +104,7 @@ def test_what_an_agent_can_and_cannot_do(
     assert words in said if words else said == "", f"{what}: {said}"
 
 
-@pytest.mark.usefixtures("installed")
+@pytest.mark.usefixtures("policed")
 def test_the_agents_mounts_are_these(own: Cluster) -> None:
     """
     Three folders of the host can be written, and the rest of what is there is not.

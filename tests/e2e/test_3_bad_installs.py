@@ -4,10 +4,12 @@ Installations that cannot work, and what is said.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.e2e.conftest import AGENTS, RELEASE, SYSTEM, values
+from tests.e2e.conftest import RELEASE, SYSTEM, install, values
+
+from e2e.cluster import wait
 
 if TYPE_CHECKING:
     from e2e.cluster import Cluster
@@ -71,21 +73,24 @@ def test_an_older_crd_is_refused(own: Cluster) -> None:
     assert "is of version 0.0.1 where this chart needs 0.1.0" in said
 
 
-@pytest.mark.usefixtures("installed")
-def test_an_image_that_is_not_there_fails_by_name(own: Cluster) -> None:
+@pytest.mark.usefixtures("policed")
+def test_an_image_that_is_not_there_is_said_by_the_policy(own: Cluster) -> None:
     """
-    Helm gives up after the time it was given, and the running agent stays.
+    How many agents are missing, and why; the right image ends it.
     """
-    done = own.helm(
-        *("upgrade", RELEASE, CHART, "--namespace", SYSTEM, *values(own)),
-        *("--set", "agent.image.repository=missing", "--wait", "--timeout", "20s"),
-        *("--rollback-on-failure",),
-        check=False,
-    )
-    events = own.kubectl("get", "events", "-n", AGENTS)
 
-    assert 0 != done.returncode
-    assert "ErrImageNeverPull" in events
+    def agents() -> Any:  # noqa: ANN401 - any object
+        policy = own.get("conntrackpolicy", "cluster-default")
+        return policy["status"].get("agents") or {}
+
+    install(own, "--set", "agent.image.repository=missing")
+    wait(lambda: agents().get("reason") == "ErrImageNeverPull", "the reason is said")
+    found = agents()
+    assert (1, 0, 1) == (found["expected"], found["running"], found["missing"])
+    assert "missing:" in found["message"]
+
+    install(own)
+    wait(lambda: (agents()["missing"], agents()["reason"]) == (0, ""), "it is over")
 
 
 def test_without_crds_it_is_refused(own: Cluster) -> None:
