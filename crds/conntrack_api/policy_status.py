@@ -25,6 +25,8 @@ class NodeCounts:
     """Have answered that they cannot."""
     unreachable: int = 0
     """Have not reported for too long; counted nowhere else but in `matched`."""
+    on_hold: int = 0
+    """Left alone at a person's wish; neither waited for nor failed."""
     pressured: int = 0
     """Report ConntrackPressure."""
 

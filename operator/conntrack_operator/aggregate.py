@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import Final
 
 from conntrack_api.conditions import ConditionStatus, NodeReason, with_transitions
-from conntrack_api.node import NodeSpec
+from conntrack_api.node import HOLD, NodeSpec
 from conntrack_api.policy_status import (
     FullNode,
     NodeCounts,
@@ -57,13 +57,15 @@ class _State(IntEnum):
 
     FAILED = 0
     UNREACHABLE = 1
-    PROGRESSING = 2
-    UPDATED = 3
+    ON_HOLD = 2
+    PROGRESSING = 3
+    UPDATED = 4
 
 
 _STATES: Final = {
     Standing.FAILED: _State.FAILED,
     Standing.UNREACHABLE: _State.UNREACHABLE,
+    Standing.ON_HOLD: _State.ON_HOLD,
     Standing.CHANGING: _State.PROGRESSING,
     Standing.DONE: _State.UPDATED,
 }
@@ -107,6 +109,7 @@ def aggregate(
         progressing=tally[_State.PROGRESSING],
         failed=tally[_State.FAILED],
         unreachable=tally[_State.UNREACHABLE],
+        on_hold=tally[_State.ON_HOLD],
         pressured=sum(map(_pressured, reachable)),
     )
     fullest = _fullest(nodes)
@@ -170,12 +173,12 @@ def _fullest(nodes: Sequence[Governed]) -> tuple[FullNode, ...]:
 
 def _problems(states: Sequence[tuple[_State, Governed]]) -> ProblemNodes | None:
     """
-    Name the worst nodes: failed, then unreachable, then pressured by fill.
+    Name the worst nodes: failed, unreachable, on hold, then pressured by fill.
     """
     bad = [
         (state, node)
         for state, node in states
-        if state <= _State.UNREACHABLE or _pressured(node)
+        if state <= _State.ON_HOLD or _pressured(node)
     ]
     bad.sort(key=lambda each: (each[0], -_used(each[1]), each[1].name))
     named = tuple(_problem(state, node) for state, node in bad[:MAX_PROBLEMS])
@@ -196,6 +199,10 @@ def _problem(state: _State, node: Governed) -> ProblemNode:
         reason, text = UNREACHABLE, f"No report since {row.heartbeat}."
     elif state is _State.UNREACHABLE:
         reason, text = UNREACHABLE, f"No report since its creation at {row.created}."
+    elif state is _State.ON_HOLD:
+        reason, text = NodeReason.ON_HOLD, f"Left alone by the annotation {HOLD}."
+        if row.ready and row.ready.reason == reason:
+            text = row.ready.message
     else:
         said = row.ready if state is _State.FAILED else row.pressure
         reason, text = (said.reason, said.message) if said else ("", "")

@@ -143,7 +143,8 @@ def _node_reason(condition: Condition | None) -> EventReason | None:
             NodeReason.NEAR_LIMIT.value: EventReason.PRESSURE,
             NodeReason.TABLE_FULL.value: EventReason.TABLE_FULL,
         }.get(condition.reason)
-    refused = condition.type == "Ready" and condition.reason != NodeReason.PENDING
+    quiet = (NodeReason.PENDING, NodeReason.ON_HOLD)
+    refused = condition.type == "Ready" and condition.reason not in quiet
     failed = condition.status is ConditionStatus.FALSE and refused
     return EventReason.APPLY_FAILED if failed else None
 

@@ -113,9 +113,9 @@ class _Member:
     @property
     def reachable(self) -> bool:
         """
-        Tell whether it takes part: a silent node is neither waited for nor counted.
+        Tell whether it takes part: one that is silent or on hold is not waited for.
         """
-        return self.standing is not Standing.UNREACHABLE
+        return self.standing not in (Standing.UNREACHABLE, Standing.ON_HOLD)
 
     @property
     def busy(self) -> bool:

@@ -51,6 +51,8 @@ class ConntrackNodeRow:
     created: str
     """``creationTimestamp``, RFC 3339."""
     deleting: bool = False
+    hold: bool = False
+    """A person wants this node to be left alone."""
     spec: NodeSpec | None = None
     """``None``: cannot be read, because a newer operator wrote it. Hands off."""
     observed_generation: int = -1
@@ -133,6 +135,7 @@ def conntrack_node_row(obj: Json) -> ConntrackNodeRow:
         resource_version=node.resource_version,
         created=created,
         deleting=node.deleting,
+        hold=node.hold is not None,
         spec=_slim(node.spec),
         observed_generation=node.status.observed_generation,
         applied_revision=node.status.applied_revision,

@@ -17,14 +17,20 @@ SILENCE: Final = timedelta(minutes=12)
 """Longest time without a report; agents report every 6 minutes at the latest."""
 
 
+_GOES_ON: Final = (NodeReason.PENDING, NodeReason.ON_HOLD)
+"""Answers that are no failure. A hold that is no longer there ends with the next."""
+
+
 class Standing(IntEnum):
     """Where a node stands, the worst first."""
 
     FAILED = 0
     UNREACHABLE = 1
-    CHANGING = 2
+    ON_HOLD = 2
+    """A person has put it out of everybody's reach, whatever it would answer."""
+    CHANGING = 3
     """Has not answered yet, or not been well for long enough."""
-    DONE = 3
+    DONE = 4
 
 
 def standing(row: ConntrackNodeRow, now: datetime) -> Standing:
@@ -43,10 +49,12 @@ def standing(row: ConntrackNodeRow, now: datetime) -> Standing:
         return Standing.FAILED
     if silent(row, now):
         return Standing.UNREACHABLE
+    if row.hold:
+        return Standing.ON_HOLD
     ready = row.ready
     if ready is None or row.observed_generation != row.generation:
         return Standing.CHANGING
-    if ready.status is ConditionStatus.FALSE and ready.reason != NodeReason.PENDING:
+    if ready.status is ConditionStatus.FALSE and ready.reason not in _GOES_ON:
         return Standing.FAILED
     if ready.status is not ConditionStatus.TRUE:
         return Standing.CHANGING

@@ -224,6 +224,8 @@ def _sentence(counts: NodeCounts, so_far: Progress) -> str:
         parts.append(f"{so_far.waiting} waiting")
     if counts.failed:
         parts.append(f"{counts.failed} failed")
+    if counts.on_hold:
+        parts.append(f"{counts.on_hold} on hold")
     if counts.unreachable:
         parts.append(f"{counts.unreachable} not reporting")
     return ", ".join(parts) + "."

@@ -39,6 +39,13 @@ def told(spec: NodeSpec = NUMBERS, created: str = stamp(NOW)) -> ConntrackNodeRo
     return conntrack_node(spec=spec, created=created)
 
 
+def held(row: ConntrackNodeRow) -> ConntrackNodeRow:
+    """
+    Let a person put a node on hold.
+    """
+    return replace(row, hold=True)
+
+
 def governed(
     row: ConntrackNodeRow | None,
     *,
@@ -147,10 +154,35 @@ def fold(
             "updated",
             id="a heartbeat that is no time counts from the creation",
         ),
+        pytest.param(
+            governed(held(answered(told(), ready=False, reason="OnHold"))),
+            "on_hold",
+            id="left alone",
+        ),
+        pytest.param(
+            governed(held(answered(told(), ready=False, reason="WouldDrop"))),
+            "on_hold",
+            id="left alone, and has not said so yet",
+        ),
+        pytest.param(
+            governed(answered(told(), ready=False, reason="OnHold")),
+            "progressing",
+            id="no longer left alone, and has not said so yet",
+        ),
+        pytest.param(
+            governed(answered(told(), ready=False, reason="WouldDrop")),
+            "failed",
+            id="would drop connections",
+        ),
+        pytest.param(
+            governed(answered(told(), ready=False, reason="NotEnoughMemory")),
+            "failed",
+            id="not enough memory",
+        ),
     ],
 )
 def test_state(node: Governed, expected: str) -> None:
-    """Each node is counted in exactly one of four states."""
+    """Each node is counted in exactly one of five states."""
     counts = fold(node).nodes
 
     assert replace(NodeCounts(matched=1), **{expected: 1}) == counts
@@ -210,10 +242,24 @@ def test_problem_nodes_worst_first_with_the_true_total() -> None:
     assert f"No report since its creation at {LONG_AGO}." == found.nodes[3].message
 
 
+def test_node_on_hold_is_a_problem_node() -> None:
+    """It is named with the person's reason, or with the annotation until it answers."""
+    row = held(answered(told(), ready=False, reason="OnHold", message="disk swap"))
+    silent_about_it = held(answered(told()))
+
+    found = fold(governed(row, name="a"), governed(silent_about_it, name="b"))
+
+    assert found.problem_nodes is not None
+    said = [(each.reason, each.message) for each in found.problem_nodes.nodes]
+    annotation = "Left alone by the annotation conntrack.dev/hold."
+    assert [("OnHold", "disk swap"), ("OnHold", annotation)] == said
+
+
 good = governed(answered(told()))
 bad = governed(answered(told(), ready=False, reason="NotLoaded"), name="bad")
 busy = governed(told(), name="busy")
 silent = governed(told(created=LONG_AGO), name="silent")
+left_alone = governed(held(answered(told(), ready=False)), name="left-alone")
 
 
 @pytest.mark.parametrize(
@@ -256,6 +302,14 @@ silent = governed(told(created=LONG_AGO), name="silent")
             "Reconciling",
             "1 of 2 nodes up to date, 1 not reporting.",
             id="some silent",
+        ),
+        pytest.param(
+            (good, left_alone),
+            True,
+            "AllNodesUpToDate",
+            None,
+            "1 of 2 nodes up to date, 1 on hold.",
+            id="some on hold",
         ),
     ],
 )
@@ -394,7 +448,7 @@ def test_transition_time_moves_with_the_answer_only() -> None:
 
 rows = st.builds(
     answered,
-    st.just(told()),
+    st.sampled_from([told(), held(told())]),
     ready=st.booleans(),
     reason=st.sampled_from([None, "Pending", "NotLoaded"]),
     percent=st.integers(0, 100),
@@ -434,12 +488,12 @@ def test_order_does_not_matter(fleet, random) -> None:  # type: ignore[no-untype
 
 @given(fleets)
 def test_every_node_is_counted_once(fleet: list[Governed]) -> None:
-    """The four states add up to the nodes that the policy governs."""
+    """The five states add up to the nodes that the policy governs."""
     counts = fold(*fleet).nodes
 
     assert counts is not None
     states = (counts.updated, counts.progressing, counts.failed, counts.unreachable)
-    assert counts.matched == len(fleet) == sum(states)
+    assert counts.matched == len(fleet) == sum(states) + counts.on_hold
 
 
 def kstatus(status: PolicyStatus, generation: int) -> str:

@@ -34,6 +34,7 @@ def says(type_: str, status: str, reason: str) -> ConntrackNodeRow:
     ("type_", "status", "reason", "expected"),
     [
         ("Ready", "False", "WriteRefused", ["ApplyFailed"]),
+        ("Ready", "False", "OnHold", []),
         ("Ready", "False", "Pending", []),
         ("Ready", "True", "Applied", []),
         ("Ready", "False", "Contended", ["Contended"]),

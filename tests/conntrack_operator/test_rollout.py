@@ -222,6 +222,19 @@ def test_silent_nodes_are_neither_told_nor_counted() -> None:
     assert 1 == so_far(found).waiting
 
 
+def test_nodes_on_hold_are_neither_told_nor_counted() -> None:
+    """A person holds them: they get no change to make later, and hold up nobody."""
+    asked = asks(Rollout(max_unavailable=Share(1), canaries=1))
+    mending = replace(has(asked, "n000", ready=False), hold=True)
+    moved = replace(busy(asked, "n001"), hold=True)
+    old = replace(has(OLD, "n002"), hold=True)
+
+    found = turn(asked, [mending, moved, old, *fleet(OLD, 2, start=3)])
+
+    assert ["n003"] == chosen(found)
+    assert Progress(waiting=1) == so_far(found)
+
+
 def test_failures_halt() -> None:
     """At maxFailures nobody else is told, with whatever budget."""
     rules = replace(ONE, max_unavailable=Share(50), max_failures=2)
@@ -364,6 +377,7 @@ states = st.sampled_from(
         "failed",
         "old-failed",
         "silent",
+        "held",
         "new",
         "first",
         "unshown",
@@ -382,6 +396,7 @@ def make(state: str, name: str, asked: ConntrackPolicy) -> ConntrackNodeRow | st
         "failed": has(asked, name, ready=False),
         "old-failed": has(OLD, name, ready=False),
         "silent": silent(has(OLD, name)),
+        "held": replace(has(OLD, name, ready=False), hold=True),
         "new": name,
         "first": answered(has_nothing(asked, name)),
     }
@@ -428,6 +443,7 @@ def test_budget(  # type: ignore[no-untyped-def]
     assert not fresh or len(fresh) + len(unavailable) <= limit
     assert not pending & set(changes)
     assert limit or not changes
+    assert not names.get("held", set()) & set(changes)
     assert not changes or drawn.count("failed") + len(refused) < failures
     if drawn.count("done") < canaries and any(state == "old" for state in drawn):
         assert len(changes) <= canaries
