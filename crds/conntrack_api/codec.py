@@ -87,11 +87,16 @@ def _envelope(obj: Json) -> list[Problem]:
 def policy_status_from_object(obj: Json) -> PolicyStatus:
     """
     Read a policy's status; one that cannot be read counts as "nothing said yet".
+
+    Of that one the halt is kept all the same: what cannot be read lifts none.
     """
     problems: list[Problem] = []
     raw = obj.get("status") or {}
     status: PolicyStatus = decode(PolicyStatus, raw, "status", problems, strict=False)
-    return PolicyStatus() if problems else status
+    if not problems:
+        return status
+    halted = raw.get("haltedGeneration") if isinstance(raw, Mapping) else None
+    return PolicyStatus(halted_generation=halted if isinstance(halted, int) else None)
 
 
 def node_from_object(obj: Json) -> ConntrackNode:

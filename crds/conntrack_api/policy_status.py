@@ -1,7 +1,7 @@
 """
 What the operator says about a policy: counts, names and conditions.
 
-A view for people; no stage decides on it.
+A view for people. No stage decides on it, but for the halt that it remembers.
 """
 
 from dataclasses import dataclass
@@ -76,9 +76,16 @@ class ProblemNodes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyStatus:
-    """What was found; a view for people, no stage decides on it."""
+    """What was found."""
 
     observed_generation: int = -1
+    halted_generation: int | None = None
+    """
+    The last generation whose rollout was halted by failures; ``None``: none yet.
+
+    The one field that is more than a view: `rollout` reads it, so that no restart and
+    no recovery lifts a halt. It is never taken away and never goes down.
+    """
     nodes: NodeCounts | None = None
     agents: AgentCounts | None = None
     """``None``: nobody told the operator to keep them."""

@@ -51,6 +51,8 @@ class Fleet:
         self.rows: dict[str, ConntrackNodeRow] = {}
         self.most = 0
         """Most nodes that were changing at one instant since `forget`."""
+        self.failing: set[str] = set()
+        """Names of the nodes that answer that they cannot."""
 
     def forget(self) -> None:
         """
@@ -71,6 +73,13 @@ class Fleet:
         """
         rows = self.rows.values()
         return sum(_limit(row) == limit and not _changing(row) for row in rows)
+
+    async def recover(self, name: str) -> None:
+        """
+        Let a node that failed say that it is well.
+        """
+        self.failing.discard(name)
+        await self._send(self.rows[name])
 
     async def run(self) -> None:
         """
@@ -135,17 +144,23 @@ class Fleet:
             if row is None or row.observed_generation == row.generation:
                 return
             with suppress(ClusterError):
-                body = _report(row)
-                request = Request(
-                    method="PATCH",
-                    path=f"{CONNTRACK_NODES}/{name}/status",
-                    params={"fieldManager": "conntrack-agent", "force": "true"},
-                    body=body,
-                    content_type="application/apply-patch+yaml",
-                )
-                self.rows[name] = conntrack_node_row(
-                    await self._transport.call(request)
-                )
+                await self._send(row)
+
+    async def _send(self, row: ConntrackNodeRow) -> None:
+        """
+        Report once.
+
+        Raises:
+            ClusterError: The report may not be in.
+        """
+        request = Request(
+            method="PATCH",
+            path=f"{CONNTRACK_NODES}/{row.name}/status",
+            params={"fieldManager": "conntrack-agent", "force": "true"},
+            body=_report(row, failing=row.name in self.failing),
+            content_type="application/apply-patch+yaml",
+        )
+        self.rows[row.name] = conntrack_node_row(await self._transport.call(request))
 
 
 def _limit(row: ConntrackNodeRow) -> int:
@@ -163,17 +178,20 @@ def _changing(row: ConntrackNodeRow) -> bool:
     return told and row.spec is not None and row.applied_revision != row.spec.revision
 
 
-def _report(row: ConntrackNodeRow) -> dict[str, Any]:
+def _report(row: ConntrackNodeRow, *, failing: bool) -> dict[str, Any]:
     """
-    Make the status that says: as told.
+    Make the status that says: as told, or that the node cannot.
     """
     spec = row.spec
     observing = spec is None or spec.mode is NodeMode.OBSERVE
     reason = NodeReason.OBSERVING if observing else NodeReason.APPLIED
+    reason = NodeReason.WRITE_REFUSED if failing else reason
     limit = max(1024, _limit(row))
     status = NodeStatus(
         observed_generation=row.generation,
-        applied_revision=None if observing or spec is None else spec.revision,
+        applied_revision=None
+        if observing or failing or spec is None
+        else spec.revision,
         facts=FACTS,
         table=TableStatus(
             entries=100, max_entries=limit, buckets=limit // 4, used_percent=0
@@ -181,7 +199,7 @@ def _report(row: ConntrackNodeRow) -> dict[str, Any]:
         conditions=(
             Condition(
                 type="Ready",
-                status=ConditionStatus.TRUE,
+                status=ConditionStatus.FALSE if failing else ConditionStatus.TRUE,
                 reason=reason,
                 message="as told",
                 observed_generation=row.generation,

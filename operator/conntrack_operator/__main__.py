@@ -36,8 +36,9 @@ from conntrack_operator.errors import (
 from conntrack_operator.informer import Informer
 from conntrack_operator.lease import Lease
 from conntrack_operator.pacing import Backoff, Doorbell, SlowBell
-from conntrack_operator.reconcile import Reconciler, highest_epoch
+from conntrack_operator.reconcile import Reconciler
 from conntrack_operator.rows import conntrack_node_row, node_row, only_numbers
+from conntrack_operator.store import highest_epoch
 from conntrack_operator.transport import Transport
 
 logger = logging.getLogger("conntrack_operator")
@@ -155,7 +156,7 @@ def _parts(
         random=_chance(),
     )
     lease = Lease(
-        cluster,
+        cluster.lease(),
         f"{socket.gethostname()}_{uuid.uuid4()}",
         floor=partial(highest_epoch, conntrack_nodes),
         ring=bell.ring,

@@ -116,6 +116,7 @@ def aggregate(
     said = verdict.conditions(row, row.policy, counts, losses, so_far)
     return PolicyStatus(
         observed_generation=row.generation,
+        halted_generation=previous.halted_generation,
         nodes=counts,
         fullest_percent=fullest[0].used_percent if fullest else None,
         fullest=fullest,

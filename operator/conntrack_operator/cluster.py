@@ -5,6 +5,7 @@ Says which request each verb is; `transport` sends it. Decides nothing.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,12 +18,7 @@ from conntrack_operator.config import DEFAULT_NAMESPACE
 from conntrack_operator.daemons import ApiDaemons
 from conntrack_operator.errors import KindsMissing, NotFound
 from conntrack_operator.events import Event, event_object
-from conntrack_operator.lease_row import (
-    LEASE_VERSION,
-    LeaseRow,
-    lease_object,
-    lease_row,
-)
+from conntrack_operator.leases import ApiLease
 from conntrack_operator.rows import (
     ConntrackNodeRow,
     Json,
@@ -37,16 +33,20 @@ from conntrack_operator.transport import Request, Transport
 FIELD_MANAGER: Final = "conntrack-operator"
 """Who we are in ``managedFields``; never changes, or fields would have two owners."""
 
+HALTS: Final = f"{FIELD_MANAGER}-halts"
+"""
+Owner of ``status.haltedGeneration`` alone.
+
+What the other owner applies says nothing about it, so no status, however old the
+picture or the operator behind it, takes it away.
+"""
+
 GROUP_PATH: Final = f"/apis/{GROUP}/{VERSION}"
 POLICIES: Final = f"{GROUP_PATH}/{policy.PLURAL}"
 CONNTRACK_NODES: Final = f"{GROUP_PATH}/{node.PLURAL}"
 NODES: Final = "/api/v1/nodes"
 
 EVENTS: Final = "/api/v1/namespaces/default/events"
-
-LEASE: Final = "conntrack-operator"
-"""Name of the lease."""
-LEASES: Final = f"/apis/{LEASE_VERSION}/namespaces/{{namespace}}/leases"
 
 _APPLY: Final = "application/apply-patch+yaml"
 _MERGE: Final = "application/merge-patch+json"
@@ -67,7 +67,6 @@ class ApiCluster:
         """
         self._transport = transport
         self._namespace = namespace
-        self._leases = LEASES.format(namespace=namespace)
 
     def nodes(self) -> Collection:
         """
@@ -86,6 +85,12 @@ class ApiCluster:
         Give the agents' template, and the DaemonSet of the same name.
         """
         return ApiDaemons(self._transport, namespace=namespace, name=name)
+
+    def lease(self) -> ApiLease:
+        """
+        Give our lease.
+        """
+        return ApiLease(self._transport, self._namespace)
 
     async def check_kinds(self) -> None:
         """
@@ -170,11 +175,19 @@ class ApiCluster:
 
     async def apply_policy_status(self, row: PolicyRow, status: PolicyStatus) -> None:
         """
-        Replace what we said about a policy.
+        Replace what we said about a policy, but for its halt.
         """
-        meta = {"name": row.name, "uid": row.uid}
-        content = {"status": to_object(status)}
-        await self._apply(f"{POLICIES}/{row.name}/status", policy.KIND, meta, content)
+        said = to_object(replace(status, halted_generation=None))
+        await self._say(row, said, FIELD_MANAGER)
+
+    async def record_halt(self, row: PolicyRow) -> None:
+        """
+        Write down that the rollout of a policy's present generation has halted.
+
+        Raises:
+            Invalid: That of a later generation has.
+        """
+        await self._say(row, {"haltedGeneration": row.generation}, HALTS)
 
     async def set_finalizers(self, row: PolicyRow, finalizers: tuple[str, ...]) -> None:
         """
@@ -207,33 +220,21 @@ class ApiCluster:
         body = event_object(event, now)
         await self._transport.call(Request(method="POST", path=EVENTS, body=body))
 
-    async def lease(self) -> LeaseRow | None:
+    async def _say(self, row: PolicyRow, status: Json, owner: str) -> None:
         """
-        Read the lease; ``None`` when there is none yet.
+        Apply a part of a policy's status.
         """
-        request = Request(path=f"{self._leases}/{LEASE}")
-        try:
-            return lease_row(await self._transport.call(request))
-        except NotFound:
-            return None
-
-    async def put_lease(self, row: LeaseRow) -> LeaseRow:
-        """
-        Create the lease, or replace exactly the version that the row names.
-
-        Raises:
-            Conflict: Somebody has created or changed it meanwhile.
-            NotFound: It is gone, or its namespace is.
-        """
-        method, path = "POST", self._leases
-        if row.version:
-            method, path = "PUT", f"{self._leases}/{LEASE}"
-        body = lease_object(row, LEASE, self._namespace)
-        request = Request(method=method, path=path, body=body)
-        return lease_row(await self._transport.call(request))
+        meta = {"name": row.name, "uid": row.uid}
+        path, content = f"{POLICIES}/{row.name}/status", {"status": status}
+        await self._apply(path, policy.KIND, meta, content, owner)
 
     async def _apply(
-        self, path: str, kind: str, meta: Json, content: Mapping[str, Json]
+        self,
+        path: str,
+        kind: str,
+        meta: Json,
+        content: Mapping[str, Json],
+        owner: str = FIELD_MANAGER,
     ) -> Json:
         """
         Apply on the server's side, as the one owner of these fields.
@@ -241,7 +242,7 @@ class ApiCluster:
         request = Request(
             method="PATCH",
             path=path,
-            params={"fieldManager": FIELD_MANAGER, "force": "true"},
+            params={"fieldManager": owner, "force": "true"},
             body={"apiVersion": API_VERSION, "kind": kind, "metadata": meta, **content},
             content_type=_APPLY,
         )

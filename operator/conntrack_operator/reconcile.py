@@ -8,22 +8,24 @@ nothing.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final, Never, Protocol, TypeVar
+from typing import Final, Never, Protocol
 
-from conntrack_operator import policies, recorder, writer
+from conntrack_operator import halts, policies, recorder, writer
 from conntrack_operator.agents import Agents
 from conntrack_operator.brake import Brake
 from conntrack_operator.decide import Decisions, decide
 from conntrack_operator.errors import ClusterError
 from conntrack_operator.figures import Figures
 from conntrack_operator.governed import by_policy
+from conntrack_operator.halts import Halts
 from conntrack_operator.pacing import Backoff, Clock, Doorbell, Sleep
 from conntrack_operator.policies import Policies
 from conntrack_operator.recorder import Recorder
 from conntrack_operator.rollout import Progress, Wave, wave
 from conntrack_operator.rows import ConntrackNodeRow, NodeRow, PolicyRow
+from conntrack_operator.store import Store
 from conntrack_operator.writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -31,26 +33,10 @@ logger = logging.getLogger(__name__)
 PASS_SECONDS: Final = 60.0
 """Longest time between passes: a node that falls silent rings no bell."""
 
-Row_co = TypeVar("Row_co", covariant=True)
 
-
-class Store(Protocol[Row_co]):
-    """All objects of one kind, as an informer keeps them."""
-
-    @property
-    def synced(self) -> bool:
-        """
-        Tell whether the rows are complete.
-        """
-
-    @property
-    def rows(self) -> Mapping[str, Row_co]:
-        """
-        Give the present rows by name.
-        """
-
-
-class Cluster(policies.Cluster, writer.Cluster, recorder.Cluster, Protocol):
+class Cluster(
+    halts.Cluster, policies.Cluster, writer.Cluster, recorder.Cluster, Protocol
+):
     """What a pass asks of the cluster."""
 
 
@@ -97,6 +83,7 @@ class Reconciler:
         counts = agents.counts if agents else lambda _: None
         self._policies = Policies(cluster, self._recorder, agents=counts, clock=clock)
         self._brake = Brake()
+        self._halts = Halts(cluster)
         self._writer = Writer(cluster, clock=clock, sleep=sleep, now=now, epoch=epoch)
         self._epoch = epoch
         self.due_at = clock() + PASS_SECONDS
@@ -134,7 +121,7 @@ class Reconciler:
             )
             # No pause between these: a budget is counted on one picture.
             decisions = decide(rows, self._nodes.rows, self._conntrack_nodes.rows)
-            turn = self._turn(decisions)
+            turn = self._turn(rows, decisions)
             counts = await self._write(rows, decisions, turn)
             if self._agents:
                 self._come_again(await self._agents.keep(rows, decisions))
@@ -178,7 +165,7 @@ class Reconciler:
         self._backoff.reset()
         return rows
 
-    def _turn(self, decisions: Decisions) -> Wave:
+    def _turn(self, rows: Sequence[PolicyRow], decisions: Decisions) -> Wave:
         """
         Choose the changes whose turn it is.
         """
@@ -186,6 +173,7 @@ class Reconciler:
         every = decisions.nodes.values()
         turn = wave(
             every,
+            halted=self._halts.among(rows),
             unshown=self._writer.unshown,
             refused={each.node.name for each in every if self._writer.refusal(each)},
             now=self._now(),
@@ -218,6 +206,8 @@ class Reconciler:
         Tell people how it stands, policy by policy.
         """
         now = self._now()
+        if self._epoch() is not None:
+            self._come_again(await self._halts.record(rows, turn.progress))
         every = decisions.nodes.values()
         governed = by_policy(every, rows, self._writer.refusal)
         for row in rows:
@@ -237,13 +227,3 @@ class Reconciler:
         """
         if seconds is not None:
             self.due_at = min(self.due_at, self._clock() + seconds)
-
-
-def highest_epoch(store: Store[ConntrackNodeRow]) -> int | None:
-    """
-    Give the highest epoch that any node was told; ``None`` while that is unknown.
-    """
-    if not store.synced:
-        return None
-    specs = (row.spec for row in store.rows.values())
-    return max((spec.epoch for spec in specs if spec), default=0)

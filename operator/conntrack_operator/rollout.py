@@ -2,8 +2,9 @@
 Rollout: which of the changes that are wanted may be written now.
 
 Computes only, from what the nodes say at this moment; nothing is counted over time, so
-a restart forgets nothing. The order is fixed: on an old picture the same nodes are
-chosen again, and no others.
+a restart forgets nothing. That a generation was halted comes in from the policy's own
+status. The order is fixed: on an old picture the same nodes are chosen again, and no
+others.
 """
 
 from collections import defaultdict
@@ -11,12 +12,11 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from conntrack_api.node import NodeMode, NodeSpec
 from conntrack_api.rollout import Rollout
 from conntrack_operator.decide import Decision
+from conntrack_operator.member import Member, show
 from conntrack_operator.plan import Tell
-from conntrack_operator.rows import ConntrackNodeRow
-from conntrack_operator.standing import Standing, soak_left, standing
+from conntrack_operator.standing import Standing, soak_left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,11 @@ class Progress:
     paused: bool = False
     """Changes are held back because ``maxUnavailable`` is 0."""
     halted: bool = False
-    """Changes are held back because of the nodes that failed."""
+    """Changes are held back because of the nodes that failed, until an edit."""
+    stuck: bool = False
+    """Changes are held back because failed nodes fill the budget."""
+    lasting: bool = False
+    """The halt is the nodes' word, and is to outlive their recovery and us."""
     failures: int = 0
     """Nodes that failed with what the policy asks at present."""
 
@@ -49,6 +53,7 @@ def wave(
     *,
     unshown: Container[str],
     refused: Container[str],
+    halted: Container[str] = (),
     now: datetime,
 ) -> Wave:
     """
@@ -61,16 +66,17 @@ def wave(
         decisions: All of them, also those that have nothing to write.
         unshown: Names whose last write the informer does not show yet.
         refused: Names whose content the API server does not accept.
+        halted: UIDs of the policies whose present generation was halted before.
         now: The present time, with a time zone.
     """
-    groups: defaultdict[str, list[_Member]] = defaultdict(list)
+    groups: defaultdict[str, list[Member]] = defaultdict(list)
     rules: dict[str, Rollout] = {}
     released: list[Decision] = []
     for decision in decisions:
         if decision.policy is None or not isinstance(decision.plan, Tell):
             continue
         name = decision.node.name
-        member = _member(
+        member = show(
             decision,
             decision.plan.spec,
             unshown=name in unshown,
@@ -84,7 +90,7 @@ def wave(
     progress: dict[str, Progress] = {}
     for uid, members in groups.items():
         members.sort(key=lambda each: (not each.lost, each.decision.node.name))
-        chosen, progress[uid] = _turn(members, rules[uid])
+        chosen, progress[uid] = _turn(members, rules[uid], halted=uid in halted)
         released += chosen
     soaking = (
         soak_left(each.row, now)
@@ -96,94 +102,9 @@ def wave(
     return Wave(released=tuple(released), progress=progress, again_in=again_in)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Member:
-    """One node of a policy, as its rollout sees it."""
-
-    decision: Decision
-    row: ConntrackNodeRow | None
-    standing: Standing
-    acts: bool
-    """Its agent writes to the kernel: it has been told numbers to enforce."""
-    wants: bool
-    """It has not been told yet what the policy asks, and that would change it."""
-    unshown: bool
-    refused: bool
-
-    @property
-    def reachable(self) -> bool:
-        """
-        Tell whether it takes part: one that is silent or on hold is not waited for.
-        """
-        return self.standing not in (Standing.UNREACHABLE, Standing.ON_HOLD)
-
-    @property
-    def busy(self) -> bool:
-        """
-        Tell whether it is changing or failed, and so part of the budget.
-        """
-        if self.unshown and (self.wants or self.acts):
-            return True
-        bad = self.standing in (Standing.CHANGING, Standing.FAILED)
-        return (self.acts and bad) or self.refused
-
-    @property
-    def lost(self) -> bool:
-        """
-        Tell whether telling it something else makes no more nodes unavailable.
-
-        Not so for a node that has yet to acknowledge what was told for the books: it
-        counts as changing, and is well.
-        """
-        if self.row is None or self.row.spec is None or not self.acts:
-            return False
-        other = self.row.applied_revision != self.row.spec.revision
-        soaks = self.row.observed_generation == self.row.generation
-        changing = self.standing is Standing.CHANGING and (other or soaks)
-        return self.standing is Standing.FAILED or changing
-
-    @property
-    def open(self) -> bool:
-        """
-        Tell whether it could be told now.
-        """
-        return self.wants and self.reachable and not (self.unshown or self.refused)
-
-    @property
-    def failed(self) -> bool:
-        """
-        Tell whether it failed with what the policy asks at present.
-        """
-        told = self.acts and not self.wants and not self.unshown
-        return self.refused or (told and self.standing is Standing.FAILED)
-
-
-def _member(
-    decision: Decision,
-    planned: NodeSpec,
-    *,
-    unshown: bool,
-    refused: bool,
-    now: datetime,
-) -> _Member:
-    """
-    Show a decision to its policy's rollout.
-    """
-    row = decision.current
-    told = row.spec if row else None
-    return _Member(
-        decision=decision,
-        row=row,
-        standing=standing(row, now) if row else Standing.CHANGING,
-        acts=told is not None and told.mode is not NodeMode.OBSERVE,
-        wants=planned.mode is NodeMode.ENFORCE
-        and (told is None or told.revision != planned.revision),
-        unshown=unshown,
-        refused=refused,
-    )
-
-
-def _turn(members: list[_Member], rules: Rollout) -> tuple[list[Decision], Progress]:
+def _turn(
+    members: list[Member], rules: Rollout, *, halted: bool
+) -> tuple[list[Decision], Progress]:
     """
     Choose from one policy's nodes.
 
@@ -193,9 +114,13 @@ def _turn(members: list[_Member], rules: Rollout) -> tuple[list[Decision], Progr
     """
     limit = rules.max_unavailable.of(len(members))
     open_ = [each for each in members if each.open]
-    failures = sum(each.failed for each in members if each.reachable)
-    halted = failures >= rules.max_failures
-    chosen: list[_Member] = []
+    failed = [each for each in members if each.reachable and each.failed]
+    waits = any(each.wants for each in members)
+    # Content that the API server refuses has harmed no node, and is held back by that.
+    answers = sum(not each.refused for each in failed)
+    lasting = waits and (halted or answers >= rules.max_failures)
+    halted = lasting or len(failed) >= rules.max_failures
+    chosen: list[Member] = []
     if limit and not halted:
         most = _canaries_left(members, rules)
         chosen = [each for each in open_ if each.lost][:most]
@@ -211,17 +136,19 @@ def _turn(members: list[_Member], rules: Rollout) -> tuple[list[Decision], Progr
         for each in members
         if each.reachable
     )
-    stuck = failures > 0 and not chosen and not answers_due
+    stuck = bool(failed and held) and not (halted or chosen or answers_due)
     progress = Progress(
         waiting=len(healthy),
         paused=bool(held) and not limit,
-        halted=bool(held) and bool(limit) and (halted or stuck),
-        failures=failures,
+        halted=bool(limit) and (lasting or (bool(held) and halted)),
+        stuck=bool(limit) and stuck,
+        lasting=lasting,
+        failures=len(failed),
     )
     return [each.decision for each in chosen], progress
 
 
-def _canaries_left(members: list[_Member], rules: Rollout) -> int:
+def _canaries_left(members: list[Member], rules: Rollout) -> int:
     """
     Tell how many may be told before enough nodes have proved the change.
 

@@ -8,7 +8,7 @@ comes with Ready that is not True.
 Source: sigs.k8s.io/cli-utils, ``pkg/kstatus``, README.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from conntrack_api.conditions import (
@@ -21,9 +21,7 @@ from conntrack_api.policy import ConntrackPolicy
 from conntrack_api.policy_status import NodeCounts
 from conntrack_operator.rollout import Progress
 from conntrack_operator.rows import Loss, PolicyRow
-
-MAX_NAMES: Final = 3
-"""Names in one sentence; more do not help anybody."""
+from conntrack_operator.wording import counted, held_back, listed, of_nodes
 
 MAX_MESSAGE: Final = 1024
 """Characters of a condition's message, as in the CRD."""
@@ -81,23 +79,6 @@ def unreadable(row: PolicyRow) -> tuple[Condition, ...]:
     )
 
 
-def _listed(names: Iterable[str]) -> str:
-    """
-    Name a few things, and count the rest.
-    """
-    every = list(names)
-    shown = ", ".join(every[:MAX_NAMES])
-    more = len(every) - MAX_NAMES
-    return f"{shown} and {more} more" if more > 0 else shown
-
-
-def _of_nodes(count: int) -> str:
-    """
-    Say "1 node" or "5 nodes".
-    """
-    return f"{count} node" if count == 1 else f"{count} nodes"
-
-
 def _say(
     row: PolicyRow,
     type_: PolicyCondition,
@@ -121,14 +102,14 @@ def _accepted(row: PolicyRow, counts: NodeCounts, losses: Sequence[Loss]) -> Con
     """
     Say that the policy is understood, and what policies of higher priority took.
     """
-    text = f"Selects {_of_nodes(counts.matched)}."
+    text = f"Selects {of_nodes(counts.matched)}."
     if losses:
         names = [
             f"`{each.winner.name}` ({each.winner.spec.priority})" for each in losses
         ]
         text = (
             f"{_taken(counts, losses, losses)} policies of higher priority: "
-            f"{_listed(names)}."
+            f"{listed(names)}."
         )
     return _say(row, PolicyCondition.ACCEPTED, _TRUE, PolicyReason.ACCEPTED, text)
 
@@ -140,7 +121,7 @@ def _taken(counts: NodeCounts, losses: Sequence[Loss], winners: Sequence[Loss]) 
     total = counts.matched + sum(each.nodes for each in losses)
     taken = sum(each.nodes for each in winners)
     are = "is" if taken == 1 else "are"
-    return f"{taken} of the {_of_nodes(total)} that it selects {are} governed by"
+    return f"{taken} of the {of_nodes(total)} that it selects {are} governed by"
 
 
 def _conflict(
@@ -152,7 +133,7 @@ def _conflict(
     """
     Say which policies of the same priority took nodes, and what to do about it.
     """
-    names = _listed(f"`{each.winner.name}`" for each in rivals)
+    names = listed(f"`{each.winner.name}`" for each in rivals)
     return (
         f"{_taken(counts, losses, rivals)} {names} at the same priority "
         f"{policy.spec.priority}, where the older policy wins: give one of them "
@@ -171,8 +152,8 @@ def _progress(
         text = "It governs no node."
         empty = PolicyReason.NO_NODES_MATCHED
         return (_say(row, PolicyCondition.READY, _TRUE, empty, text),)
-    text = _sentence(counts, so_far)
-    if so_far.halted or so_far.paused:
+    text = counted(counts, so_far)
+    if so_far.halted or so_far.stuck or so_far.paused:
         return _held(row, so_far, text)
     if counts.failed == 0 and open_ == 0:
         done = PolicyReason.ALL_NODES_UP_TO_DATE
@@ -202,33 +183,11 @@ def _held(row: PolicyRow, so_far: Progress, text: str) -> tuple[Condition, ...]:
         text = f"Paused, since spec.rollout.maxUnavailable is 0: {text}"
         return (_say(row, PolicyCondition.READY, _FALSE, PolicyReason.PAUSED, text),)
     failed = PolicyReason.NODES_FAILED
-    text = (
-        f"Halted after {_of_nodes(so_far.failures)} failed; the others keep what they "
-        f"have until the policy is edited: {text}"
-    )
+    text = f"{held_back(so_far, row.generation)}: {text}"
     return (
         _say(row, PolicyCondition.READY, _FALSE, failed, text),
         _say(row, PolicyCondition.STALLED, _TRUE, failed, text),
     )
-
-
-def _sentence(counts: NodeCounts, so_far: Progress) -> str:
-    """
-    Say all counts that are not zero, the good one first.
-    """
-    parts = [f"{counts.updated} of {_of_nodes(counts.matched)} up to date"]
-    changing = counts.progressing - so_far.waiting
-    if changing > 0:
-        parts.append(f"{changing} changing")
-    if so_far.waiting:
-        parts.append(f"{so_far.waiting} waiting")
-    if counts.failed:
-        parts.append(f"{counts.failed} failed")
-    if counts.on_hold:
-        parts.append(f"{counts.on_hold} on hold")
-    if counts.unreachable:
-        parts.append(f"{counts.unreachable} not reporting")
-    return ", ".join(parts) + "."
 
 
 def _leaving(row: PolicyRow, counts: NodeCounts) -> tuple[Condition, ...]:
@@ -236,7 +195,7 @@ def _leaving(row: PolicyRow, counts: NodeCounts) -> tuple[Condition, ...]:
     Say what a policy that is being deleted still waits for.
     """
     are = "is" if counts.matched == 1 else "are"
-    text = f"Being deleted: {_of_nodes(counts.matched)} {are} still to be let go."
+    text = f"Being deleted: {of_nodes(counts.matched)} {are} still to be let go."
     moving = PolicyReason.ROLLING_OUT
     return (
         _say(row, PolicyCondition.READY, _FALSE, moving, text),

@@ -29,11 +29,12 @@ from conntrack_api.settings import SETTINGS
 if TYPE_CHECKING:
     from typing import Any
 
-    from tests.apiserver.conftest import Api
+    from tests.apiserver.conftest import Answer, Api
 
 pytestmark = pytest.mark.apiserver
 
 OPERATOR, AGENT = "conntrack-operator", "conntrack-agent"
+HALTS = "conntrack-operator-halts"
 NOW = "2026-01-02T03:04:05Z"
 
 
@@ -192,6 +193,33 @@ def test_a_third_manager_is_told_who_owns_the_field(api: Api) -> None:
     assert 409 == answer.code
     assert OPERATOR in answer.message
     assert ".spec.mode" in answer.message
+
+
+def test_no_status_takes_a_halt_away(api: Api) -> None:
+    """
+    The halt has an owner of its own: what is said later leaves it, and it never sinks.
+    """
+    name = "halted"
+    kind = {"apiVersion": API_VERSION, "kind": "ConntrackPolicy"}
+    meta = {"metadata": {"name": name}}
+    spec = {"spec": {"nodeSelector": {}, "mode": "Observe"}}
+    api.apply(f"conntrackpolicies/{name}", kind | meta | spec, "person")
+    path = f"conntrackpolicies/{name}/status"
+
+    def says(owner: str, **status: int) -> Answer:
+        return api.apply(path, kind | meta | {"status": status}, owner)
+
+    says(OPERATOR, observedGeneration=2)
+    first = says(HALTS, haltedGeneration=2)
+    later = says(OPERATOR, observedGeneration=3)
+    lower = says(HALTS, haltedGeneration=1)
+    higher = says(HALTS, haltedGeneration=3)
+
+    assert (200, 200, 422, 200) == (first.code, later.code, lower.code, higher.code)
+    assert 2 == later.body["status"]["haltedGeneration"]
+    assert "status.haltedGeneration never goes down" in lower.message
+    expected = {"observedGeneration": 3, "haltedGeneration": 3}
+    assert expected == higher.body["status"]
 
 
 def test_the_status_path_cannot_change_the_spec(api: Api) -> None:

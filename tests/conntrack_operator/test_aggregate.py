@@ -351,9 +351,28 @@ def test_ready(
             Progress(waiting=1, halted=True, failures=1),
             "NodesFailed",
             {"Stalled"},
-            "Halted after 1 node failed; the others keep what they have until the "
-            "policy is edited: 1 of 3 nodes up to date, 1 changing, 1 waiting.",
+            "Halted after 1 node failed with generation 1; the others keep what they "
+            "have until the spec of this policy is edited: "
+            "1 of 3 nodes up to date, 1 changing, 1 waiting.",
             id="halted",
+        ),
+        pytest.param(
+            Progress(waiting=1, halted=True),
+            "NodesFailed",
+            {"Stalled"},
+            "Halted after nodes failed with generation 1; the others keep what they "
+            "have until the spec of this policy is edited: "
+            "1 of 3 nodes up to date, 1 changing, 1 waiting.",
+            id="halted, and all are well again",
+        ),
+        pytest.param(
+            Progress(waiting=1, stuck=True, failures=1),
+            "NodesFailed",
+            {"Stalled"},
+            "Held back, since 1 node failed and fill maxUnavailable; the others keep "
+            "what they have until they recover or the spec of this policy is edited: "
+            "1 of 3 nodes up to date, 1 changing, 1 waiting.",
+            id="failures fill the budget",
         ),
     ],
 )
@@ -515,7 +534,12 @@ def kstatus(status: PolicyStatus, generation: int) -> str:
 
 
 progresses = st.builds(
-    Progress, waiting=st.integers(0, 3), paused=st.booleans(), halted=st.booleans()
+    Progress,
+    waiting=st.integers(0, 3),
+    paused=st.booleans(),
+    halted=st.booleans(),
+    stuck=st.booleans(),
+    failures=st.integers(0, 3),
 )
 
 

@@ -51,6 +51,7 @@ class Watched(FakeCluster):
     ) -> ConntrackNodeRow:
         """Make the write, and count the nodes that change because of us."""
         before = self._changing()
+        self._check_halt(name, spec)
         row = await super().apply_conntrack_node(name, spec, uid=uid)
         after = self._changing()
         if after > before:
@@ -60,6 +61,17 @@ class Watched(FakeCluster):
             self.lose_answer = False
             raise Unavailable("the answer was lost")
         return row
+
+    def _check_halt(self, name: str, spec: NodeSpec) -> None:
+        """Refuse to see a change of a generation that was halted."""
+        asked = self.truth.get("default")
+        row = self.conntrack_nodes.truth.get(name)
+        if asked is None or spec.mode is not NodeMode.ENFORCE:
+            return
+        halted = asked.status.halted_generation
+        told = row.spec.revision if row and row.spec else ""
+        news = spec.policy_ref.generation == halted and spec.revision != told
+        assert not news, f"{name} is told what was halted at generation {halted}"
 
     def _changing(self) -> set[str]:
         """Name the nodes that are changing in truth, of those that are governed."""
@@ -144,6 +156,7 @@ class Model(RuleBasedStateMachine):
         canaries=st.integers(0, 2),
         web=st.sampled_from([False, False, True]),
         passes=st.integers(0, 4),
+        failures=st.integers(1, 3),
     )
     def edit(
         self,
@@ -153,13 +166,14 @@ class Model(RuleBasedStateMachine):
         canaries: int,
         web: bool,
         passes: int,
+        failures: int = 3,
     ) -> None:
         """Create or edit the policy; a budget that shrinks is not yet kept to."""
         rollout = Rollout(
             max_unavailable=Share(budget),
             canaries=canaries,
             soak_seconds=0,
-            max_failures=3,
+            max_failures=failures,
         )
         self.cluster.budget = max(self.cluster.budget, budget)
         self.edits += 1
@@ -208,6 +222,11 @@ class Model(RuleBasedStateMachine):
         """Let the next write fail."""
         self.cluster.answers["apply"] = [error]
 
+    @rule(error=st.sampled_from([Unavailable("503"), Conflict("409")]))
+    def lose_halt(self, error: ClusterError) -> None:
+        """Let the next halt not be written down."""
+        self.cluster.answers["halt"] = [error]
+
     @rule()
     def lose_answer(self) -> None:
         """Let the next write succeed, and its answer be lost."""
@@ -236,6 +255,10 @@ class Model(RuleBasedStateMachine):
         self.catch_up()
         self.cluster.collect_garbage()
         before = len(self.cluster.writes)
+        self.run_pass(11)
+        last = self.cluster.truth.get("default")
+        if last and last.status.halted_generation == last.generation:
+            self.cluster.put_policy(last)  # the edit that a halt waits for
         for _ in range(40):
             self.run_pass(11)
             self.cluster.report()

@@ -4,9 +4,11 @@ from random import Random
 
 import pytest
 
+from conntrack_api.codec import policy_status_from_object
 from conntrack_api.conditions import find
 from conntrack_api.node import NodeMode
 from conntrack_api.policy import OnRemoval
+from conntrack_api.policy_status import PolicyStatus
 from conntrack_api.rollout import Rollout, Share
 from conntrack_api.table import TableSize
 from conntrack_operator.agents import Agents
@@ -326,6 +328,76 @@ async def test_halted_rollout_says_so_and_goes_on_when_edited(world: World) -> N
     await world.run()
     assert 131072 == world.limit("n1")
     assert "RollingOut" == world.said("Reconciling")
+
+
+async def halted(world: World) -> None:
+    """Let a canary fail, and the rollout halt."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+    world.cluster.put_policy(policy(rollout=STAGED, table=LARGER))
+    await world.run()
+    world.cluster.report("n1", ready=False, reason="NotEnoughMemory")
+    await world.run(seconds=20)
+
+
+async def test_halt_outlives_recovery_and_restart(world: World) -> None:
+    """
+    Once halted, nobody is told more: not when the node recovers, not by another
+    operator. One write remembers that.
+    """
+    await halted(world)
+    world.cluster.report("n1")
+
+    same = await world.run(passes=5, seconds=60)
+    restarted = World(world.cluster, after=120)
+    other = await restarted.run(passes=5, seconds=60)
+
+    assert 1 == world.cluster.writes.count("halt default")
+    assert [] == [each for each in (*same, *other) if "status" not in each]
+    assert [262144, 131072, 131072] == [world.limit(n) for n in ("n1", "n2", "n3")]
+    assert "NodesFailed" == world.said("Stalled")
+
+    world.cluster.put_policy(policy(rollout=STAGED, table=LARGER, priority=1))
+    await restarted.run()
+    assert 262144 == world.limit("n2")
+
+
+async def test_halt_that_cannot_be_written_down(world: World) -> None:
+    """It holds from the moment when it is seen, and is written when that works."""
+    world.cluster.answers["halt"] = [Unavailable("503")] * 4
+    await halted(world)
+    assert world.due_in() <= 10
+    world.cluster.report("n1")
+
+    writes = await world.run(passes=5, seconds=60)
+
+    assert "halt default" in writes
+    assert [] == [each for each in writes if "apply" in each]
+
+
+async def test_halt_of_an_earlier_generation_is_history(world: World) -> None:
+    """A halt that comes too late, after an edit, is neither written nor in force."""
+    await halted(world)
+    row = world.cluster.truth["default"]
+    world.cluster.put_policy(policy(rollout=STAGED, table=LARGER, priority=1))
+    await world.run()
+    world.cluster.report("n1", ready=False, reason="NotEnoughMemory")
+    await world.run(seconds=20)
+    later = world.cluster.truth["default"].status.halted_generation
+
+    with pytest.raises(Invalid):
+        await world.cluster.record_halt(row)
+
+    assert later == world.cluster.truth["default"].generation == row.generation + 1
+
+
+async def test_halt_survives_a_status_that_cannot_be_read() -> None:
+    """A newer operator may have said more; what it halted stays halted."""
+    status = {"haltedGeneration": 3, "conditions": "many"}
+
+    found = policy_status_from_object({"status": status})
+
+    assert PolicyStatus(halted_generation=3) == found
 
 
 async def test_events_of_a_rollout(world: World) -> None:

@@ -91,6 +91,7 @@ def turn(
     *,
     unshown: Collection[str] = (),
     refused: Collection[str] = (),
+    halted: Collection[str] = (),
     now: datetime = NOW,
 ) -> Wave:
     """
@@ -100,7 +101,7 @@ def turn(
     objects = {each.name: each for each in rows if not isinstance(each, str)}
     nodes = {name: node(name) for name in names}
     decisions = decide([policy_row(asked)], nodes, objects).nodes.values()
-    return wave(decisions, unshown=unshown, refused=refused, now=now)
+    return wave(decisions, unshown=unshown, refused=refused, halted=halted, now=now)
 
 
 def chosen(found: Wave) -> list[str]:
@@ -247,18 +248,44 @@ def test_failures_halt() -> None:
 
     assert (8, False) == (len(chosen(going)), so_far(going).halted)
     assert [] == chosen(halted)
-    assert Progress(waiting=8, halted=True, failures=2) == so_far(halted)
+    expected = Progress(waiting=8, halted=True, lasting=True, failures=2)
+    assert expected == so_far(halted)
 
 
-def test_budget_that_is_all_failures_is_a_halt() -> None:
-    """Nothing will get better by itself, and that is said."""
+def test_halt_outlives_the_failure() -> None:
+    """What was halted once stays so when the nodes recover, new nodes included."""
+    asked = asks(replace(ONE, max_unavailable=Share(50)))
+    new = answered(has_nothing(asked, "n009"))
+
+    found = turn(asked, [has(asked, "n000"), new, *fleet(OLD, 3)], halted={asked.uid})
+
+    assert [] == chosen(found)
+    assert Progress(waiting=4, halted=True, lasting=True) == so_far(found)
+
+
+def test_halted_policy_has_nothing_to_hold_back_once_all_are_told() -> None:
+    """A halt without anybody who waits for it is not said."""
+    asked = asks()
+
+    found = turn(asked, fleet(asked, 2), halted={asked.uid})
+
+    assert Progress() == so_far(found)
+
+
+def test_halt_of_one_policy_is_none_of_another() -> None:
+    """Each policy is halted for itself."""
+    assert ["n000"] == chosen(turn(asks(), fleet(OLD, 2), halted={"uid-other"}))
+
+
+def test_budget_that_is_all_failures_is_said() -> None:
+    """Fewer than maxFailures are no halt, and yet nobody else can be told."""
     rules = replace(ONE, max_failures=2)
     asked = asks(rules)
 
     found = turn(asked, [has(asked, "n000", ready=False), *fleet(OLD, 3, start=1)])
 
     assert [] == chosen(found)
-    assert so_far(found).halted
+    assert Progress(waiting=3, stuck=True, failures=1) == so_far(found)
 
 
 def test_failures_of_what_is_replaced_do_not_halt() -> None:
@@ -272,11 +299,14 @@ def test_failures_of_what_is_replaced_do_not_halt() -> None:
 
 
 def test_content_that_the_api_server_refuses_halts() -> None:
-    """What one node cannot be told, the next one is not tried with."""
+    """
+    What one node cannot be told, the next one is not tried with; but no kernel was
+    changed, so nothing is to be remembered.
+    """
     found = turn(asks(), fleet(OLD, 3), refused={"n000"})
 
     assert [] == chosen(found)
-    assert (1, True) == (so_far(found).failures, so_far(found).halted)
+    assert Progress(waiting=2, halted=True, failures=1) == so_far(found)
 
 
 def test_nothing_left_is_no_halt() -> None:
@@ -408,6 +438,7 @@ def make(state: str, name: str, asked: ConntrackPolicy) -> ConntrackNodeRow | st
     st.integers(0, 12),
     st.integers(0, 4),
     st.integers(1, 4),
+    st.booleans(),
     st.randoms(use_true_random=False),
 )
 def test_budget(  # type: ignore[no-untyped-def]
@@ -415,6 +446,7 @@ def test_budget(  # type: ignore[no-untyped-def]
     limit: int,
     canaries: int,
     failures: int,
+    halted: bool,  # noqa: FBT001 - drawn
     random,  # noqa: ANN001
 ) -> None:
     """
@@ -431,9 +463,11 @@ def test_budget(  # type: ignore[no-untyped-def]
     }
     pending, refused = names.get("unshown", set()), names.get("refused", set())
 
-    found = turn(asked, rows, unshown=pending, refused=refused)
+    before = {asked.uid} if halted else set()
+
+    found = turn(asked, rows, unshown=pending, refused=refused, halted=before)
     random.shuffle(rows)
-    again = turn(asked, rows, unshown=pending, refused=refused)
+    again = turn(asked, rows, unshown=pending, refused=refused, halted=before)
 
     assert chosen(again) == chosen(found) or set(chosen(again)) == set(chosen(found))
     changes = [name for name in chosen(found) if name not in names.get("new", set())]
@@ -443,6 +477,7 @@ def test_budget(  # type: ignore[no-untyped-def]
     assert not fresh or len(fresh) + len(unavailable) <= limit
     assert not pending & set(changes)
     assert limit or not changes
+    assert not (halted and changes)
     assert not names.get("held", set()) & set(changes)
     assert not changes or drawn.count("failed") + len(refused) < failures
     if drawn.count("done") < canaries and any(state == "old" for state in drawn):

@@ -64,6 +64,27 @@ class Stage:
         }
         self.plane.kubectl_run("apply", "-f", "-", input=yaml.safe_dump(policy))
 
+    def generations(self) -> tuple[str, ...]:
+        """Give the policy's generation, and the one that was halted."""
+        path = "{.metadata.generation} {.status.haltedGeneration}"
+        get = ("get", "conntrackpolicy", "fleet", "-o", f"jsonpath={path}")
+        return tuple(self.plane.kubectl_run(*get).stdout.split(" "))
+
+    def ask_nothing(self, name: str) -> None:
+        """Apply a policy that no node matches."""
+        policy = {
+            "apiVersion": "conntrack.dev/v1alpha1",
+            "kind": "ConntrackPolicy",
+            "metadata": {"name": name},
+            "spec": {"nodeSelector": {"matchLabels": {"fleet": name}}},
+        }
+        self.plane.kubectl_run("apply", "-f", "-", input=yaml.safe_dump(policy))
+
+    def seen(self, name: str) -> bool:
+        """Tell whether an operator has said something about a policy."""
+        get = ("get", "conntrackpolicy", name, "-o", "jsonpath={.status.conditions}")
+        return bool(self.plane.kubectl_run(*get).stdout)
+
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
@@ -183,3 +204,31 @@ async def test_policy_deleted_in_the_middle(stage: Stage) -> None:
         await until_true(lambda: not fleet.rows, "no object is left")
 
         assert fleet.most <= BUDGET
+
+
+async def test_canary_that_fails_and_recovers(stage: Stage) -> None:
+    """
+    Nobody else is told, neither when the canary recovers nor by the next operator; one
+    edit later all are, each once.
+    """
+    async with fleet_of(stage) as fleet:
+        before, old = fleet.specs_written, stage.limit
+        fleet.failing = {"n00"}
+        stage.limit += 1000
+        await asyncio.to_thread(stage.edit, stage.limit)
+        await until_true(lambda: len(set(stage.generations())) == 1, "a halt on record")
+
+        await fleet.recover("n00")
+        second = stage.cast.start_operator()
+        stage.operator.kill()
+        stage.operator = second
+        await asyncio.to_thread(stage.ask_nothing, "somebody-leads")
+        await until_true(lambda: stage.seen("somebody-leads"), "a pass of the second")
+
+        assert (1, NODES - 1) == (fleet.at(stage.limit), fleet.at(old))
+        assert 1 == fleet.specs_written - before
+        await asyncio.to_thread(stage.edit, stage.limit, maxFailures=2)
+        await until(fleet, stage.limit)
+        assert 1 <= fleet.most <= BUDGET
+        # All but the canary are told the numbers, the canary of the edit.
+        assert 1 + NODES == fleet.specs_written - before

@@ -1,0 +1,65 @@
+"""
+Wording: counts and names as parts of a sentence for people.
+
+Computes only; `verdict` makes conditions of it.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from conntrack_api.policy_status import NodeCounts
+from conntrack_operator.rollout import Progress
+
+MAX_NAMES: Final = 3
+"""Names in one sentence; more do not help anybody."""
+
+
+def listed(names: Iterable[str]) -> str:
+    """
+    Name a few things, and count the rest.
+    """
+    every = list(names)
+    shown = ", ".join(every[:MAX_NAMES])
+    more = len(every) - MAX_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def of_nodes(count: int) -> str:
+    """
+    Say "1 node" or "5 nodes".
+    """
+    return f"{count} node" if count == 1 else f"{count} nodes"
+
+
+def counted(counts: NodeCounts, so_far: Progress) -> str:
+    """
+    Say all counts that are not zero, the good one first.
+    """
+    parts = [f"{counts.updated} of {of_nodes(counts.matched)} up to date"]
+    changing = counts.progressing - so_far.waiting
+    if changing > 0:
+        parts.append(f"{changing} changing")
+    if so_far.waiting:
+        parts.append(f"{so_far.waiting} waiting")
+    if counts.failed:
+        parts.append(f"{counts.failed} failed")
+    if counts.on_hold:
+        parts.append(f"{counts.on_hold} on hold")
+    if counts.unreachable:
+        parts.append(f"{counts.unreachable} not reporting")
+    return ", ".join(parts) + "."
+
+
+def held_back(so_far: Progress, generation: int) -> str:
+    """
+    Say why failed nodes keep others waiting, and what ends that.
+
+    A halt outlives the failures that caused it, so there may be none any more.
+    """
+    count = of_nodes(so_far.failures) if so_far.failures else "nodes"
+    why = f"Halted after {count} failed with generation {generation}"
+    until = "the spec of this policy is edited"
+    if so_far.stuck:
+        why = f"Held back, since {count} failed and fill maxUnavailable"
+        until = f"they recover or {until}"
+    return f"{why}; the others keep what they have until {until}"
