@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 from conntrack_api.bounds import Items, Range, Text
 from conntrack_api.conditions import Condition
-from conntrack_api.policy import Pressure
+from conntrack_api.policy import ExistingEntries, Pressure
 from conntrack_api.sizing import Sized
 from conntrack_api.table import DEFAULT_STALL, MAX_STALL, Adjust
 
@@ -108,6 +108,8 @@ class NodeSpec:
     revised_at: str | None = None
     """When the operator first wrote this revision, RFC 3339."""
     max_stall_milliseconds: Annotated[int, Range(1, MAX_STALL)] = DEFAULT_STALL
+    existing_entries: ExistingEntries = ExistingEntries.KEEP
+    """What becomes of idle entries that outlive the timeouts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +142,27 @@ class Drops:
     """Entries that could not be added: a clash, or a chain that was too long."""
     chain_too_long: int
     """Dropped without any message, since a bucket's chain was too long."""
+
+
+class WalkState(StrEnum):
+    """How far the walk through the table is."""
+
+    WALKING = "Walking"
+    """No walk has ended since the timeouts were set, or the agent started."""
+
+    DONE = "Done"
+    """A whole walk has ended, and nothing that it saw was left too long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExistingEntriesStatus:
+    """How far the cutting of entries is; counts begin anew with the agent."""
+
+    state: WalkState
+    examined: int
+    """Entries looked at in the walk under way; when done, in the last whole one."""
+    shortened: int
+    """Entries cut since the timeouts were set, or the agent started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +203,8 @@ class NodeStatus:
     facts: NodeFacts | None = None
     baseline: Mapping[str, int] = field(default_factory=dict)
     """Kernel name to the value found before our first write of it."""
+    existing_entries: ExistingEntriesStatus | None = None
+    """``None``: no entry is to be cut, or can be; the latter is a failure."""
     failures: Annotated[tuple[Failure, ...], Items(16)] = ()
     conditions: Annotated[tuple[Condition, ...], Items(8)] = ()
 

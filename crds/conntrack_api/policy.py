@@ -28,6 +28,13 @@ class Mode(StrEnum):
     OBSERVE = "Observe"
 
 
+class ExistingEntries(StrEnum):
+    """What becomes of idle entries that outlive a shortened timeout."""
+
+    KEEP = "Keep"
+    CLAMP = "Clamp"
+
+
 class OnRemoval(StrEnum):
     """What happens to a node's values when the policy lets go of it."""
 
@@ -81,6 +88,7 @@ class PolicySpec:
     table: TableSize | None = None
     timeouts: Mapping[str, int] = field(default_factory=dict)
     """Kernel name to seconds; a timeout that is not here is left alone."""
+    existing_entries: ExistingEntries = ExistingEntries.KEEP
     flags: Flags | None = None
     pressure: Pressure = field(default_factory=Pressure)
     rollout: Rollout = field(default_factory=Rollout)

@@ -13,6 +13,7 @@ from typing import Final
 from conntrack_agent import config, logs
 from conntrack_agent.agent import Agent, Sources
 from conntrack_agent.cluster import ApiCluster
+from conntrack_agent.entries import EntryTable
 from conntrack_agent.errors import AgentError
 from conntrack_agent.follow import Follower, start_following
 from conntrack_agent.host_files import HostFiles
@@ -68,6 +69,7 @@ def main() -> int:
         clock=time.monotonic,
         sources=Sources(
             counters=CounterSocket(),
+            entries=EntryTable(),
             host_files=partial(HostFiles, files) if files else None,
         ),
     )

@@ -12,14 +12,17 @@ from dataclasses import dataclass, replace
 
 from conntrack_agent.assignments import Files
 from conntrack_agent.changes import Findings
+from conntrack_agent.clamp import limits
 from conntrack_agent.diff import diff
 from conntrack_agent.enforce import Enforcer, Kernel
+from conntrack_agent.errors import KernelError
 from conntrack_agent.memory import Accepted
 from conntrack_agent.meter import Counters, Meter
 from conntrack_agent.notes import Journal, Notes
 from conntrack_agent.observations import Observation
 from conntrack_agent.observe import observe
 from conntrack_agent.report import report
+from conntrack_agent.walk import Entries, Walk
 from conntrack_api.node import ConntrackNode, NodeMode, NodeStatus
 
 log = logging.getLogger("conntrack_agent")
@@ -31,6 +34,8 @@ class Sources:
 
     counters: Counters | None = None
     """The drop counters over netlink."""
+    entries: Entries | None = None
+    """The table's entries over netlink; ``None``: leave them alone."""
     drops: Callable[[], int | None] | None = None
     """Connections dropped until now; ``None``: as the meter counts them."""
     host_files: Callable[[], Files] | None = None
@@ -70,6 +75,7 @@ class Agent:
             drops=sources.drops or (lambda: self._meter.dropped),
             host_files=sources.host_files,
         )
+        self._walk = Walk(sources.entries, clock)
         self._refused: Accepted | None = None
         self._heard_of = ""
         self._last = NodeStatus()
@@ -132,13 +138,17 @@ class Agent:
         This is on disk, too: a restart while the API server is away must not bring the
         wish of an object back that was heard to be gone.
         """
+        self._walk.aim(None)
         if not self._notes.memory.absent:
             self._notes.save(replace(self._notes.memory, absent=True))
 
     def sample(self) -> bool:
         """
         Look at the fill alone; tell whether the next pass should not wait.
+
+        Entries that outlive their timeouts are cut here, too, some at a time.
         """
+        self._walk.step()
         return self._meter.sample()
 
     def reported(self) -> None:
@@ -160,10 +170,15 @@ class Agent:
         Raises:
             KernelError: The kernel cannot even be looked at.
         """
-        seen = self._meter.weighed(observe(self._kernel))
+        try:
+            seen = self._meter.weighed(observe(self._kernel))
+        except KernelError:
+            self._walk.aim(None)
+            raise
         self._notes.retry()
         accepted = self.accepted
         if accepted is None or self._notes.memory.absent:
+            self._walk.aim(None)
             return None
         spec, boot_id = accepted.spec, seen.host.boot_id
         if boot_id:
@@ -179,7 +194,7 @@ class Agent:
         else:
             seen, found = self._enforcer.enforce(spec, seen, accepted.hold)
         load = self._meter.look(seen, self._notes.memory.counters)
-        found = replace(found, load=load)
+        found = self._walk.said(replace(found, load=load), limits(spec, seen, found))
         self._last = report(
             spec, accepted.generation, seen, found, last=self._last, now=now
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from conntrack_agent.errors import KernelError
 from conntrack_agent.load import Load
 from conntrack_api.conditions import NodeReason
-from conntrack_api.node import Failure
+from conntrack_api.node import ExistingEntriesStatus, Failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,5 +104,7 @@ class Findings:
     """Why a person wants nothing to be written; ``None``: nobody does."""
     journal: str = ""
     """Why the journal cannot be used; empty when it can."""
+    existing: ExistingEntriesStatus | None = None
+    """How far the cutting of entries is; ``None``: none is to be cut."""
     load: Load = field(default_factory=Load)
     """How hard the table is worked."""

@@ -82,6 +82,7 @@ def report(
             capabilities=seen.capabilities,
         ),
         baseline=found.baseline,
+        existing_entries=found.existing,
         failures=_failures(found.failures),
         conditions=with_transitions(plain, last.conditions, now),
     )
@@ -139,6 +140,8 @@ def _gist(status: NodeStatus) -> NodeStatus:
             memory_bytes=0,
         ),
         drops=None,
+        existing_entries=status.existing_entries
+        and replace(status.existing_entries, examined=0, shortened=0),
         failures=tuple(
             replace(each, message=plain(each.message)) for each in status.failures
         ),

@@ -14,7 +14,7 @@ from typing import Final
 from conntrack_api.codec import to_object
 from conntrack_api.conditions import ConditionStatus, NodeReason
 from conntrack_api.node import NodeMode, NodeSpec, PolicyRef
-from conntrack_api.policy import ConntrackPolicy, Mode, OnRemoval
+from conntrack_api.policy import ConntrackPolicy, ExistingEntries, Mode, OnRemoval
 from conntrack_api.table import DEFAULT_STALL, Adjust, TableSize
 from conntrack_operator.rows import ConntrackNodeRow, NodeRow
 from conntrack_operator.table import OwnSize, fixed, own
@@ -100,6 +100,7 @@ def wish(policy: ConntrackPolicy) -> Wish:
         max_stall_milliseconds=(
             spec.table.max_stall_milliseconds if spec.table else DEFAULT_STALL
         ),
+        existing_entries=spec.existing_entries,
     )
     facts_first = replace(numbers, mode=NodeMode.OBSERVE, settings={})
     return Wish(facts_first=_revised(facts_first), numbers=_revised(numbers), table=own)
@@ -164,7 +165,7 @@ def release(node: NodeRow, current: ConntrackNodeRow, on_removal: OnRemoval) -> 
 
 def revision(spec: NodeSpec) -> str:
     """
-    Hash what the agent acts on: mode, adjust, settings and pressure.
+    Hash what the agent acts on: mode, adjust, settings, pressure, existing entries.
 
     Returns:
         The same for the same content, on every machine and in every release.
@@ -175,6 +176,9 @@ def revision(spec: NodeSpec) -> str:
         "settings": dict(spec.settings),
         "pressure": to_object(spec.pressure),
     }
+    if spec.existing_entries is not ExistingEntries.KEEP:
+        # Left out otherwise, so that a release that knows the field changes no node.
+        content["existingEntries"] = spec.existing_entries
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:_REVISION_LENGTH]
 

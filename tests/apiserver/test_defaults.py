@@ -76,6 +76,7 @@ def test_a_policy_of_a_selector_gets_the_defaults_that_are_described(api: Api) -
             "soakSeconds": 0,
             "maxFailures": 1,
         },
+        "existingEntries": "Keep",
         "onRemoval": "Keep",
     }
     assert expected == answer.body["spec"]
@@ -114,6 +115,7 @@ def test_a_node_gets_the_defaults_that_are_described(api: Api) -> None:
 
     assert "Exact" == answer.body["spec"]["adjust"]
     assert 200 == answer.body["spec"]["maxStallMilliseconds"]
+    assert "Keep" == answer.body["spec"]["existingEntries"]
     assert {"warnPercent": 80, "criticalPercent": 95} == answer.body["spec"]["pressure"]
     assert "settings" not in answer.body["spec"]
     assert {"observedGeneration": -1} == answer.body["status"]

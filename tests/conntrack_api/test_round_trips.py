@@ -22,15 +22,18 @@ from conntrack_api.errors import InvalidObject
 from conntrack_api.flags import Events, Flags, LogInvalid, Switch
 from conntrack_api.node import (
     ConntrackNode,
+    ExistingEntriesStatus,
     Failure,
     NodeFacts,
     NodeMode,
     NodeSpec,
     NodeStatus,
     PolicyRef,
+    WalkState,
 )
 from conntrack_api.policy import (
     ConntrackPolicy,
+    ExistingEntries,
     LabelSelector,
     Operator,
     PolicySpec,
@@ -101,6 +104,7 @@ specs = st.builds(
         st.sampled_from([row.name for row in TIMEOUTS]), st.integers(1, 2_147_483)
     ),
     flags=st.none() | flags,
+    existing_entries=st.sampled_from(ExistingEntries),
     pressure=pressures,
 )
 
@@ -130,7 +134,10 @@ node_specs = st.builds(
         optional={row.name: st.integers(row.minimum, row.maximum) for row in SETTINGS},
     ),
     pressure=pressures,
+    existing_entries=st.sampled_from(ExistingEntries),
 )
+
+walks = st.sampled_from(WalkState)
 
 failures = st.lists(
     st.builds(Failure, setting=words, reason=words, message=words), max_size=3
@@ -144,6 +151,7 @@ nodes = st.builds(
         NodeStatus,
         applied_revision=st.none() | words,
         facts=st.none() | st.builds(NodeFacts, kernel=words, agent=words),
+        existing_entries=st.none() | st.builds(ExistingEntriesStatus, state=walks),
         failures=failures.map(tuple),
         baseline=st.dictionaries(labels, whole, max_size=3),
         conditions=conditions.map(tuple),
@@ -256,6 +264,7 @@ def test_what_is_none_is_left_out() -> None:
             "soakSeconds": 0,
             "maxFailures": 1,
         },
+        "existingEntries": "Keep",
         "onRemoval": "Keep",
     }
     assert expected == to_object(spec)

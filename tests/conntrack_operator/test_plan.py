@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from conntrack_api.flags import Events, Flags, Switch
 from conntrack_api.node import NodeMode
-from conntrack_api.policy import ConntrackPolicy, Mode, OnRemoval
+from conntrack_api.policy import ConntrackPolicy, ExistingEntries, Mode, OnRemoval
 from conntrack_api.settings import (
     MAX_BUCKETS,
     MAX_ENTRIES,
@@ -98,6 +98,23 @@ def test_the_longest_stall_is_passed_on() -> None:
     assert 1000 == told(asked, observing).spec.max_stall_milliseconds
     assert 200 == told(policy(table=None), observing).spec.max_stall_milliseconds
     assert told(usual, observing).spec.revision == told(asked, observing).spec.revision
+
+
+def test_cutting_entries_is_a_change_of_its_own() -> None:
+    """It goes out in stages like any other; keeping them is what it always was."""
+    usual = policy()
+    spec = replace(usual.spec, existing_entries=ExistingEntries.CLAMP)
+    cutting = replace(usual, spec=spec)
+    observing = conntrack_node(spec=told(usual).spec, facts=FACTS)
+
+    kept, cut = told(usual, observing).spec, told(cutting, observing).spec
+
+    assert ExistingEntries.KEEP is kept.existing_entries
+    assert ExistingEntries.CLAMP is cut.existing_entries
+    assert kept.revision != cut.revision
+    assert kept == replace(
+        cut, existing_entries=ExistingEntries.KEEP, revision=kept.revision
+    )
 
 
 def test_numbers_are_not_taken_back_with_the_facts() -> None:
