@@ -9,11 +9,6 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import settings
-
-settings.register_profile("steady", deadline=None)
-settings.load_profile("steady")
-# A busy machine is no reason for a red test.
 
 Schema = dict[str, Any]
 
