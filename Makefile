@@ -79,6 +79,8 @@ $(SCAN): $(READY) requirements/scan.txt
 .PHONY: scan
 scan: $(SCAN) ## What helm's linter, kubeconform and checkov say of the chart
 	@$(BIN)/python -m scan --checkov .scan/bin/checkov
+	@CONNTRACK_HELM=$$($(BIN)/python -m programs build helm-3) \
+	  $(BIN)/python -m pytest -q tests/charts $(PYTEST)
 
 .PHONY: docs
 docs: $(READY) ## Write the generated pages
