@@ -43,8 +43,7 @@ LABEL org.opencontainers.image.title="conntrack-operator" \
       org.opencontainers.image.description="Decides what the connection-tracking table of every node should be" \
       org.opencontainers.image.version="${VERSION}"
 COPY --from=build /operator /opt/conntrack
-# Any uid will do, also one without an account; kopf asks for its name.
-ENV LOGNAME=conntrack-operator
+# Any uid will do, also one without an account.
 USER 65532:65532
 ENTRYPOINT ["python3", "-m", "conntrack_operator"]
 

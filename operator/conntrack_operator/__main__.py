@@ -155,9 +155,10 @@ def _parts(
         sleep=sleep,
         random=_chance(),
     )
+    identity: Any = f"{socket.gethostname()}_{uuid.uuid4()}"
     lease = Lease(
         cluster.lease(),
-        f"{socket.gethostname()}_{uuid.uuid4()}",
+        identity,
         floor=partial(highest_epoch, conntrack_nodes),
         ring=bell.ring,
         clock=clock,
@@ -200,6 +201,7 @@ def _parts(
     shell = kopf.operator(
         registry=handlers.registry(ring, credentials, progress, clock),
         settings=handlers.settings(),
+        identity=identity,  # else it asks for the name of our uid, which may have none
         clusterwide=True,
         liveness_endpoint=f"http://0.0.0.0:{port}/healthz" if port else None,
     )

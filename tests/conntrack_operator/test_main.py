@@ -5,19 +5,24 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from conntrack_operator.testing import Answer, ScriptedServer
 
 KubeconfigFor = Callable[..., Path]
 
 
-async def start(*arguments: str) -> asyncio.subprocess.Process:
-    """Start the operator as a process of its own."""
+async def start(
+    *arguments: str, through: tuple[str, ...] = ()
+) -> asyncio.subprocess.Process:
+    """Start the operator as a process of its own, through another program if given."""
+    names = {"LOGNAME", "USER", "LNAME", "USERNAME"}
     return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "conntrack_operator",
-        *arguments,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        *(*through, sys.executable, "-m", "conntrack_operator", *arguments),
+        env={
+            **{key: os.environ[key] for key in os.environ.keys() - names},
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        },
         stderr=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -69,4 +74,25 @@ async def test_signal_while_it_waits_for_the_server(
         code, said = await finish(process)
 
     assert 0 == code
+    assert "Traceback" not in said
+
+
+@pytest.mark.root
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="makes a user namespace"
+)
+async def test_a_uid_without_an_account(write_kubeconfig: KubeconfigFor) -> None:
+    """A pod may run under any number; nobody asks for the name that goes with it."""
+    kinds = [{"name": each} for each in ("conntrackpolicies", "conntracknodes")]
+    async with ScriptedServer(Answer(body={"resources": kinds})) as server:
+        process = await start(
+            *("--kubeconfig", str(write_kubeconfig(server.url))),
+            *("--liveness-port", "0"),
+            through=("unshare", "--user", "--map-user=4242"),
+        )
+        await server.over()
+        process.send_signal(signal.SIGTERM)
+        code, said = await finish(process)
+
+    assert 0 == code, said
     assert "Traceback" not in said
