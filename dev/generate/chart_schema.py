@@ -39,12 +39,15 @@ _KNOWN: Final[dict[str, Schema]] = {
     "operator.config.logFormat": _LOG_FORMAT,
     "operator.config.logLevel": {"enum": ["debug", "info", "warning", "error"]},
     "operator.livenessPort": _PORT,
+    "operator.metrics.port": _PORT,
     "operator.networkPolicy.apiServerCIDRs": _NAMES,
     "operator.networkPolicy.apiServerPorts": {"type": "array", "items": _PORT},
     "agent.image.digest": _DIGEST,
     "agent.namespace.name": _NAME,
     "agent.config.logFormat": _LOG_FORMAT,
     "agent.config.observeSeconds": {"type": "number", "minimum": 0.1, "maximum": 60},
+    "agent.metrics.port": _PORT,
+    "agent.metrics.address": {"type": "string", "pattern": "^[0-9a-fA-F:.]*$"},
     "agent.stateDir": {"type": "string", "pattern": "^/[^/]+/.+"},
     "agent.updateStrategy.type": {"enum": ["RollingUpdate", "OnDelete"]},
     "agent.updateStrategy.maxUnavailable": {
@@ -53,6 +56,11 @@ _KNOWN: Final[dict[str, Schema]] = {
             {"type": "string", "pattern": "^(100|[1-9][0-9]?)%$"},
         ]
     },
+    "monitoring.podMonitor.interval": {
+        "type": "string",
+        "pattern": "^([0-9]+(ms|s|m|h))*$",
+    },
+    "monitoring.podMonitor.labels": _LABELS,
     "extraObjects": _OBJECTS,
 }
 _BY_NAME: Final[dict[str, Schema]] = {

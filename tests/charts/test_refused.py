@@ -40,6 +40,11 @@ if TYPE_CHECKING:
             ],
             "has no effect beside agent.affinity",
         ),
+        (["monitoring.podMonitor.enabled=true"], "finds nothing to scrape"),
+        (
+            ["operator.metrics.enabled=true", "operator.metrics.port=8080"],
+            "two servers cannot share a port",
+        ),
         (
             ["image.flavour=debug", f"agent.image.digest=sha256:{'0' * 64}"],
             "a digest wins over the tag",
@@ -67,6 +72,8 @@ def test_what_cannot_work_is_refused_in_a_sentence(
         ("agent.updateStrategy.maxUnavailable=0%", "maxUnavailable"),
         ("agent.config.observeSeconds=0", "observeSeconds"),
         ("operator.livenessPort=99999", "livenessPort"),
+        ("agent.metrics.address=example.com", "/agent/metrics/address"),
+        ("monitoring.podMonitor.interval=often", "/monitoring/podMonitor/interval"),
         ("crds.enabled=yes", "/crds/enabled"),
     ],
 )

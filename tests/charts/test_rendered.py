@@ -24,6 +24,10 @@ EVERYTHING = (
     "operator.nodeSelector.pool=infra",
     "operator.priorityClassName=system-cluster-critical",
     "agent.nodeSelector.pool=all",
+    "operator.metrics.enabled=true",
+    "agent.metrics.enabled=true",
+    "monitoring.podMonitor.enabled=true",
+    "monitoring.podMonitor.interval=30s",
 )
 
 
@@ -255,3 +259,65 @@ def test_roles_can_be_left_out(helm: Helm) -> None:
 
     kinds = {each["kind"] for each in objects}
     assert not {kind for kind in kinds if re.search("Role|Admission", kind)}
+
+
+def test_metrics_are_off_by_default(helm: Helm) -> None:
+    """
+    Nothing listens that nobody asked for.
+    """
+    text = helm.template("crds.enabled=false").stdout
+
+    assert not re.search("(?i)metrics|PodMonitor", text)
+
+
+def test_metrics_are_one_switch_for_each_process(helm: Helm) -> None:
+    """
+    The process is told, the port has a name, and the policy of the network lets it in.
+    """
+    objects = helm.render(*EVERYTHING, "agent.metrics.port=9999")
+    config = one(objects, "ConfigMap", "one-conntrack-operator")["data"]
+    specs = pod_specs(objects)
+    operator = specs["Deployment/one-conntrack-operator"]["containers"][0]
+    agent = specs["PodTemplate/one-conntrack-operator-agent"]["containers"][0]
+
+    assert "8081" == config["CONNTRACK_OPERATOR_METRICS_PORT"]
+    assert {"name": "metrics", "containerPort": 8081} in operator["ports"]
+    (ingress,) = one(objects, "NetworkPolicy")["spec"]["ingress"]
+    assert {"port": 8081} in ingress["ports"]
+    assert [{"name": "metrics", "containerPort": 9999, "hostPort": 9999}] == agent[
+        "ports"
+    ]
+    assert "--metrics-address=[$(HOST_IP)]:9999" in agent["args"]
+    assert "HOST_IP" in {each["name"] for each in agent["env"]}
+
+
+def test_an_address_replaces_that_of_the_node(helm: Helm) -> None:
+    """
+    Also one of IPv6.
+    """
+    sets = ("agent.metrics.enabled=true", "agent.metrics.address=::1")
+    spec = pod_specs(helm.render(*sets))["PodTemplate/one-conntrack-operator-agent"]
+    container = spec["containers"][0]
+
+    assert "--metrics-address=[::1]:9464" in container["args"]
+    assert "HOST_IP" not in {each["name"] for each in container["env"]}
+
+
+def test_pod_monitors_find_the_pods(helm: Helm) -> None:
+    """
+    One in each namespace, selecting by labels that the pods have.
+    """
+    objects = helm.render(*EVERYTHING, "monitoring.podMonitor.labels.release=prom")
+    monitors = [each for each in objects if each["kind"] == "PodMonitor"]
+    pods = [
+        pod_template(one(objects, "Deployment"))["metadata"]["labels"],
+        pod_template(one(objects, "PodTemplate"))["metadata"]["labels"],
+    ]
+
+    assert 2 == len(monitors)
+    for monitor, labels in zip(monitors, pods, strict=True):
+        wanted = monitor["spec"]["selector"]["matchLabels"]
+        assert wanted.items() <= labels.items()
+        assert "prom" == monitor["metadata"]["labels"]["release"]
+        (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+        assert ("metrics", "30s") == (endpoint["port"], endpoint["interval"])
