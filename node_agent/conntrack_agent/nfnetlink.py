@@ -119,6 +119,8 @@ def translated(error: Exception) -> KernelError:
     if not isinstance(error, OSError):
         return SettingRejected(f"netlink: no sense in the answer: {error}")
     text = f"netlink: {os.strerror(error.errno or errno.EIO)}"
+    if error.errno == errno.EPERM:
+        text += ", the capability NET_ADMIN is missing"
     if error.errno in _FOR_GOOD:
         return SettingReadOnly(text)
     return KernelError(text)

@@ -3,6 +3,8 @@
 import os
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -147,3 +149,29 @@ def test_this_kernel_says_the_same_both_ways() -> None:
         assert before[key] <= counts <= after[key]
     assert found.keys() == counters.read().keys(), "and once more on the same socket"
     counters.close()
+
+
+ASK = """
+from conntrack_agent.errors import SettingReadOnly
+from conntrack_agent.netlink import CounterSocket
+try:
+    CounterSocket().read()
+except SettingReadOnly as error:
+    print(error)
+"""
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes a user namespace")
+def test_this_kernel_refuses_without_the_capability() -> None:
+    """Root of another user namespace has none in ours; the sentence says which."""
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", sys.executable, "-c", ASK],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    words = "netlink: Operation not permitted, the capability NET_ADMIN is missing"
+    assert words == done.stdout.strip()
