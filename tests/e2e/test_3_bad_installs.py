@@ -7,7 +7,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.e2e.conftest import RELEASE, SYSTEM, install, values
+from tests.e2e.conftest import AGENTS, RELEASE, SYSTEM, install, settled, values
+from tests.e2e.test_2_rights import NET_ADMIN, container, status
 
 from e2e.cluster import wait
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 CHART = "charts/conntrack-operator"
+EVERY = NET_ADMIN | 1
+"""Two capabilities that stand for all: a privileged process has both."""
 
 
 def refusal(cluster: Cluster, release: str, namespace: str, *sets: str) -> str:
@@ -91,6 +94,37 @@ def test_an_image_that_is_not_there_is_said_by_the_policy(own: Cluster) -> None:
 
     install(own)
     wait(lambda: (agents()["missing"], agents()["reason"]) == (0, ""), "it is over")
+
+
+@pytest.mark.usefixtures("policed")
+@pytest.mark.parametrize(
+    ("value", "capabilities", "source"),
+    [
+        ("agent.netAdmin=false", 0, "ProcStat"),
+        ("agent.privileged=true", EVERY, "Netlink"),
+    ],
+)
+def test_fewer_and_more_rights(
+    own: Cluster, value: str, capabilities: int, source: str
+) -> None:
+    """
+    Without a capability counters come another way; the admission policy lets both be.
+    """
+
+    def reported() -> Any:  # noqa: ANN401 - any object
+        (node,) = own.get("conntracknodes")["items"]
+        return node["status"]["facts"].get("counters")
+
+    former = container(own, AGENTS)
+    install(own, "--set", value)
+    wait(
+        lambda: settled(own, 1) and container(own, AGENTS) != former,
+        "there is a new agent",
+    )
+    seen = status(own, AGENTS)
+    assert capabilities == int(seen["CapEff"], 16) & EVERY
+    wait(lambda: reported() == source, f"the counters come by {source}")
+    own.kubectl("wait", "--for=condition=Ready", "conntrackpolicy/cluster-default")
 
 
 def test_without_crds_it_is_refused(own: Cluster) -> None:
