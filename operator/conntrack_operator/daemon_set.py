@@ -113,7 +113,8 @@ def wanted(given: Template, coverage: Coverage, live: Json | None) -> Json:
     }
     spec: dict[str, Any] = {"selector": {"matchLabels": keys}}
     if live is not None:
-        meta = {**live["metadata"], **meta}
+        labels = (live["metadata"].get("labels") or {}) | meta["labels"]
+        meta = {**live["metadata"], **meta, "labels": labels}
         others = live["metadata"].get("ownerReferences") or ()
         meta["ownerReferences"] = [
             *(each for each in others if each.get("kind") != _OWNER), _owner(given)

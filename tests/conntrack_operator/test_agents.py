@@ -224,8 +224,14 @@ async def test_what_somebody_changed_is_put_back(world: World) -> None:
     live = world.daemons.live
     assert live is not None
     live["spec"]["template"]["spec"]["hostPID"] = True
+    live["metadata"]["labels"]["team"] = "net"
+    live["metadata"]["ownerReferences"].append({"kind": "Other", "uid": "u"})
 
     assert ["replace"] == await world.run()
+    assert world.daemons.live is not None
+    meta = world.daemons.live["metadata"]
+    assert "net" == meta["labels"]["team"]
+    assert {"u", "uid-template"} == {each["uid"] for each in meta["ownerReferences"]}
     assert world.daemons.live is not None
     assert "hostPID" not in world.daemons.live["spec"]["template"]["spec"]
 
