@@ -181,6 +181,25 @@ def test_two_managers_never_meet(api: Api) -> None:
     assert 2 == said.body["metadata"]["generation"]
 
 
+def test_what_was_full_may_be_empty(api: Api) -> None:
+    """
+    An agent that lost its journal has no baseline, a healthy node no failures, and a
+    policy that only looks no settings: the API server takes that after the contrary.
+    """
+    name = "full-then-empty"
+    empty = NodeStatus(observed_generation=13)
+    api.apply(f"conntracknodes/{name}", node(name), OPERATOR)
+    path = f"conntracknodes/{name}/status"
+    api.apply(path, answer_of(name, full_status(written=4, failures=2)), AGENT)
+
+    said = api.apply(path, answer_of(name, empty), AGENT)
+    told = api.apply(f"conntracknodes/{name}", node(name, settings={}), OPERATOR)
+
+    assert (200, 200) == (said.code, told.code), said.message + told.message
+    assert empty == node_from_object(told.body).status
+    assert {} == told.body["spec"]["settings"]
+
+
 def test_a_third_manager_is_told_who_owns_the_field(api: Api) -> None:
     """
     Somebody who applies another mode gets a conflict that names the operator.
