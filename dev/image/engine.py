@@ -5,11 +5,13 @@ Ours runs in process and mount namespaces of its own, so that nothing of it outl
 us, and touches no network and no packet rule of the host.
 """
 
+import fcntl
 import os
 import subprocess
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -124,6 +126,7 @@ class Engine:
     def _start(self) -> None:
         storage = cache_folder(os.environ).with_name("docker")
         storage.mkdir(parents=True, exist_ok=True)
+        self._stack.enter_context(_alone(storage.with_name("docker.lock")))
         folder = Path(
             self._stack.enter_context(tempfile.TemporaryDirectory(prefix="docker-"))
         )
@@ -173,3 +176,17 @@ class Engine:
             text=True,
             check=False,
         )
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """
+    Wait until no other engine of ours has the storage, which takes one at a time.
+    """
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("waiting for another build of images", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
