@@ -26,7 +26,22 @@ def part(rendered: str, name: str) -> str:
         YAML documents.
     """
     objects = [each for each in yaml.safe_load_all(rendered) if each]
-    return yaml.safe_dump_all(each for each in objects if _part_of(each) == name)
+    return yaml.safe_dump_all(
+        _as_it_runs(each) for each in objects if _part_of(each) == name
+    )
+
+
+def _as_it_runs(each: dict[str, Any]) -> dict[str, Any]:
+    """
+    Make of a template the DaemonSet that the operator makes of it.
+    """
+    if each["kind"] != "PodTemplate":
+        return each
+    template = each["template"]
+    labels = {"matchLabels": template["metadata"]["labels"]}
+    spec = {"selector": labels, "template": template}
+    made = {"apiVersion": "apps/v1", "kind": "DaemonSet", "spec": spec}
+    return made | {"metadata": each["metadata"]}
 
 
 def _part_of(each: dict[str, Any]) -> str:
