@@ -117,6 +117,9 @@ BinaryName = "{runc}"
                 "cgroupDriver": "cgroupfs",
                 "cgroupRoot": f"/{CGROUP}",
                 "enforceNodeAllocatable": [],
+                # A full disk of this machine is no reason to throw away our images.
+                "imageGCHighThresholdPercent": 100,
+                "imageGCLowThresholdPercent": 99,
                 "evictionHard": {
                     "memory.available": "50Mi",
                     "nodefs.available": "1%",

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ UNAVAILABLE = 3
 RELEASE, SYSTEM, AGENTS = "conntrack", "conntrack-system", "conntrack-system-agents"
 OPERATOR = "conntrack-conntrack-operator"
 AGENT = f"{OPERATOR}-agent"
+CRDS = ("crd/conntrackpolicies.conntrack.dev", "crd/conntracknodes.conntrack.dev")
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +45,8 @@ def cluster() -> Iterator[Cluster]:
     given = os.environ.get(KUBECONFIG)
     try:
         if given:
-            yield somebody_elses(Path(given).absolute())
+            with somebody_elses(Path(given).absolute()) as cluster:
+                yield cluster
             return
         with nested_node() if os.environ.get(KIND) == "1" else real_node() as node:
             yield node
@@ -53,16 +56,28 @@ def cluster() -> Iterator[Cluster]:
         pytest.fail(str(error), pytrace=False)
 
 
-def somebody_elses(kubeconfig: Path) -> Cluster:
+@contextmanager
+def somebody_elses(kubeconfig: Path) -> Iterator[Cluster]:
     """
-    Describe a cluster that runs already; nothing of it but our release is touched.
+    Take a cluster that runs already, touch nothing of it, and leave nothing there.
+
+    Raises:
+        NodeUnavailable: It has a conntrack-operator, which would be changed.
     """
     kubectl = shutil.which("kubectl")
-    return Cluster(
+    cluster = Cluster(
         kubeconfig=kubeconfig,
         kubectl_program=Path(kubectl) if kubectl else find_binaries().kubectl,
         helm_program=find_program("helm"),
     )
+    there = cluster.kubectl("get", "--ignore-not-found", "-o", "name", *CRDS)
+    if there:
+        raise NodeUnavailable(
+            "this cluster has a conntrack-operator, or its CRDs, and this run would "
+            f"upgrade and remove them: {' '.join(there.split())}"
+        )
+    yield cluster
+    cluster.kubectl("delete", "--ignore-not-found", *CRDS, f"namespace/{SYSTEM}")
 
 
 @pytest.fixture
@@ -97,12 +112,14 @@ def values(cluster: Cluster) -> list[str]:
     return [word for each in sets for word in ("--set", each)]
 
 
-def install(cluster: Cluster, *more: str) -> None:
+def install(
+    cluster: Cluster, *more: str, chart: str = "charts/conntrack-operator"
+) -> None:
     """
     Install or upgrade our release, and wait until it is ready.
     """
     done = cluster.helm(
-        *("upgrade", "--install", RELEASE, "charts/conntrack-operator"),
+        *("upgrade", "--install", RELEASE, chart),
         *("--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout", "120s"),
         *(*values(cluster), *more),
         check=False,

@@ -4,6 +4,7 @@ Installed by Helm: what runs, and what a policy does to the kernel.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from tests.e2e.conftest import (
     install,
     settled,
 )
+from tests.install.kstatus import health
+from tests.install.leftovers import OURS
 
 from e2e.cluster import wait
 
@@ -26,7 +29,18 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
+LOOK = {
+    "apiVersion": "conntrack.dev/v1alpha1",
+    "kind": "ConntrackPolicy",
+    "metadata": {"name": "look"},
+    "spec": {"nodeSelector": {}, "mode": "Observe"},
+}
 NETFILTER = Path("/proc/sys/net/netfilter")
+HEALTHY = (
+    "deployments,daemonsets,configmaps,serviceaccounts,roles,rolebindings,namespaces,"
+    "clusterroles,clusterrolebindings,crds,validatingadmissionpolicies,"
+    "validatingadmissionpolicybindings"
+)
 PODS = ("get", "pods", "-A", "-o", "jsonpath={.items[*].metadata.uid}")
 READY = ("wait", "--for=condition=Ready", "conntrackpolicy/cluster-default")
 
@@ -61,6 +75,29 @@ def test_without_a_policy_no_agent_runs(own: Cluster) -> None:
     assert [] == own.get("pods", "-n", AGENTS)["items"]
     (owner,) = daemon_set(own)["metadata"]["ownerReferences"]
     assert ("PodTemplate", AGENT) == (owner["kind"], owner["name"])
+
+
+def test_every_node_answers(installed: Cluster) -> None:
+    """
+    Whatever cluster it is: a policy that only looks is Ready, and writes nothing.
+    """
+    look = "conntrackpolicy/look"
+    installed.kubectl("apply", "-f", "-", given=json.dumps(LOOK))
+    try:
+        installed.kubectl("wait", "--for=condition=Ready", "--timeout=120s", look)
+        nodes = installed.get("conntracknodes")["items"]
+        healthy = [health(each) for each in (*nodes, installed.get(look))]
+        asked = [each["metadata"]["name"] for each in installed.get("nodes")["items"]]
+        done = installed.helm("test", RELEASE, "--namespace", SYSTEM, check=False)
+    finally:
+        installed.kubectl("delete", "--timeout=60s", look)
+
+    assert asked == [each["metadata"]["name"] for each in nodes]
+    assert {"Current"} == set(healthy)
+    assert [True] * len(nodes) == [
+        each["status"]["table"] is not None for each in nodes
+    ]
+    assert 0 == done.returncode, done.stderr
 
 
 def test_a_policy_reaches_the_kernel(own: Cluster, installed: Cluster) -> None:
@@ -120,27 +157,18 @@ def test_an_upgrade_without_a_change_changes_nothing(installed: Cluster) -> None
     assert before == seen()
 
 
-def test_a_new_agent_keeps_the_values_of_the_old_one(own: Cluster) -> None:
+def test_every_object_is_healthy(installed: Cluster) -> None:
     """
-    An upgrade replaces the pod, a rollback does so again; the kernel sees neither.
+    By the rules that Argo CD, Flux and `helm --wait` go by.
     """
-    first = agent_uid(own)
-    before = {name: kernel(name) for name in ("max", "buckets")}
+    objects = installed.get(HEALTHY, "-A", "-l", OURS)["items"]
+    objects += installed.get("conntrackpolicies,conntracknodes")["items"]
 
-    def replaced(former: str) -> str:
-        wait(
-            lambda: settled(own, 1) and agent_uid(own) != former, "there is a new agent"
-        )
-        return agent_uid(own)
+    found = {f"{each['kind']}/{each['metadata']['name']}": each for each in objects}
+    ill = {name: health(each) for name, each in found.items()}
 
-    install(own, "--set", "agent.config.observeSeconds=2")
-    second = replaced(first)
-    own.helm("rollback", RELEASE, "--namespace", SYSTEM, "--wait", "--timeout", "120s")
-    third = replaced(second)
-    own.kubectl(*READY, "--timeout=60s")
-
-    assert 3 == len({first, second, third})
-    assert before == {name: kernel(name) for name in ("max", "buckets")}
+    assert {"Current"} == set(ill.values()), ill
+    assert "Deployment" in {each["kind"] for each in objects}
 
 
 @pytest.mark.usefixtures("own")

@@ -43,7 +43,7 @@ def test_a_second_release_is_refused(cluster: Cluster) -> None:
     """
     said = refusal(cluster, "second", "second-system")
 
-    assert f"belongs to the release {RELEASE} in namespace {SYSTEM}" in said
+    assert f"the release {RELEASE} in namespace {SYSTEM}, and one" in said
 
 
 @pytest.mark.usefixtures("installed")

@@ -59,9 +59,16 @@ def cluster(request: pytest.FixtureRequest, plane: ControlPlane) -> Iterator[Clu
 @pytest.fixture
 def next_chart(tmp_path: Path) -> Path:
     """
-    Make the chart's next version: a field more in a CRD, and a newer image.
+    Make the chart's next version.
     """
-    chart = tmp_path / "conntrack-operator"
+    return make_next_chart(tmp_path)
+
+
+def make_next_chart(folder: Path) -> Path:
+    """
+    Make a chart of version 0.2.0, with a field more in a CRD: ``spec.note``.
+    """
+    chart = folder / "conntrack-operator"
     shutil.copytree(CHART, chart)
     about = chart / "Chart.yaml"
     about.write_text(about.read_text().replace(": 0.1.0", ": 0.2.0"))

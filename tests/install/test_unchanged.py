@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.apiserver
 
 OBJECTS = (
-    "deployments,daemonsets,configmaps,serviceaccounts,roles,rolebindings,namespaces,"
-    "clusterroles,clusterrolebindings,crds,validatingadmissionpolicies,"
+    "deployments,daemonsets,podtemplates,configmaps,serviceaccounts,roles,rolebindings,"
+    "namespaces,clusterroles,clusterrolebindings,crds,validatingadmissionpolicies,"
     "validatingadmissionpolicybindings"
 )
 OURS = ("-A", "-l", "app.kubernetes.io/name=conntrack-operator")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.install.conftest import AGENTS, CRDS, IN, INSTALL, RELEASE, SYSTEM
+from tests.install.leftovers import DEFINITION, left
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,13 +20,6 @@ pytestmark = pytest.mark.apiserver
 
 OBSERVE = "examples/observe.yaml"
 POLICY = ("conntrackpolicy", "observe")
-CLUSTER_KINDS = (
-    "clusterroles,clusterrolebindings,validatingadmissionpolicies,"
-    "validatingadmissionpolicybindings,crds"
-)
-KINDS = "deployments,daemonsets,configmaps,serviceaccounts,roles,rolebindings"
-DEFINITION = "customresourcedefinition.apiextensions.k8s.io"
-OURS = "app.kubernetes.io/name=conntrack-operator"
 
 
 def knows_note(cluster: Cluster) -> bool:
@@ -44,15 +38,6 @@ def policy(cluster: Cluster) -> dict[str, Any]:
     kept: dict[str, Any] = cluster.get(*POLICY)
     kept["metadata"].pop("managedFields", None)
     return kept
-
-
-def left(cluster: Cluster) -> set[str]:
-    """
-    Name every object of ours, of whatever kind.
-    """
-    found = cluster.kubectl("get", CLUSTER_KINDS, "-l", OURS, "-o", "name").split()
-    found += cluster.kubectl("get", KINDS, "-A", "-l", OURS, "-o", "name").split()
-    return set(found)
 
 
 def test_an_upgrade_brings_fields_and_keeps_policies(
