@@ -205,6 +205,8 @@ class NodeStatus:
     """Kernel name to the value found before our first write of it."""
     existing_entries: ExistingEntriesStatus | None = None
     """``None``: no entry is to be cut, or can be; the latter is a failure."""
+    baseline_omitted: Annotated[int, Range(1, 64)] | None = None
+    """Settings that did not fit into `baseline`; ``None``: all did."""
     failures: Annotated[tuple[Failure, ...], Items(16)] = ()
     conditions: Annotated[tuple[Condition, ...], Items(8)] = ()
 

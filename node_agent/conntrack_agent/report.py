@@ -10,20 +10,21 @@ from typing import Final
 
 from conntrack_agent import VERSION
 from conntrack_agent.changes import Findings
+from conntrack_agent.fit import BASELINE_LEAST, fitted
 from conntrack_agent.observations import Observation
-from conntrack_agent.verdicts import cut, drifted, pressure, ready
+from conntrack_agent.verdicts import drifted, pressure, ready
 from conntrack_api.conditions import with_transitions
 from conntrack_api.node import Failure, NodeFacts, NodeSpec, NodeStatus, TableStatus
 from conntrack_api.settings import NF_CONNTRACK_BUCKETS, NF_CONNTRACK_MAX
 
+MOST_RELEASE: Final = 64
+"""Characters of a kernel's release. Source: Linux, ``__NEW_UTS_LEN``."""
+
+MOST_NAME: Final = 64
+"""Characters of a setting's name that the API server takes."""
+
 BAND: Final = 5
 """Points of fill that are worth a write of their own."""
-
-MOST_FAILURES: Final = 8
-"""Failures that a status holds; the message of ``Ready`` counts the rest."""
-
-FAILURE: Final = 300
-"""Characters of a failure's message, so that a status stays small."""
 
 
 def report(
@@ -56,7 +57,7 @@ def report(
     )
     limit = max(0, seen.values.get(NF_CONNTRACK_MAX.name, 0))
     peak = max(found.load.peak_entries, seen.entries or 0)
-    return NodeStatus(
+    status = NodeStatus(
         observed_generation=generation,
         applied_revision=found.applied_revision,
         heartbeat=now,
@@ -73,7 +74,7 @@ def report(
         ),
         drops=found.load.drops,
         facts=NodeFacts(
-            kernel=seen.host.kernel[:128],
+            kernel=seen.host.kernel[:MOST_RELEASE],
             cores=seen.host.cores,
             memory_bytes=seen.host.memory_bytes,
             buckets_path=seen.buckets_path,
@@ -86,19 +87,18 @@ def report(
         failures=_failures(found.failures),
         conditions=with_transitions(plain, last.conditions, now),
     )
+    return fitted(status)
 
 
 def _failures(found: tuple[Failure, ...]) -> tuple[Failure, ...]:
     """
-    Keep a status small and acceptable: few, short, and each setting once.
+    Name each setting once, as the API server demands.
     """
     named: dict[str, Failure] = {}
     for each in found:
-        short = replace(
-            each, setting=each.setting[:64], message=cut(each.message, FAILURE)
-        )
+        short = replace(each, setting=each.setting[:MOST_NAME])
         named.setdefault(short.setting, short)
-    return tuple(named.values())[:MOST_FAILURES]
+    return tuple(named.values())
 
 
 def worth_writing(new: NodeStatus, last: NodeStatus) -> bool:
@@ -125,7 +125,9 @@ def _gist(status: NodeStatus) -> NodeStatus:
     """
 
     def plain(text: str) -> str:
-        return re.sub(r"[0-9]+", "#", text)
+        whole = re.sub(r"[0-9]+", "#", text)
+        # The end of a sentence that was cut moves when a number grows by a digit.
+        return whole[: len(text) // 2] if text.endswith("...") else whole
 
     return replace(
         status,
@@ -142,6 +144,9 @@ def _gist(status: NodeStatus) -> NodeStatus:
         drops=None,
         existing_entries=status.existing_entries
         and replace(status.existing_entries, examined=0, shortened=0),
+        # How much more of it fits is no news.
+        baseline=dict(list(status.baseline.items())[:BASELINE_LEAST]),
+        baseline_omitted=None,
         failures=tuple(
             replace(each, message=plain(each.message)) for each in status.failures
         ),

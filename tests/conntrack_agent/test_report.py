@@ -1,19 +1,22 @@
 """What the node answers, and when that is worth a write."""
 
-import json
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from conntrack_agent.changes import Findings
 from conntrack_agent.fake_kernel import FakeKernel
+from conntrack_agent.fit import MOST_BYTES, size
+from conntrack_agent.load import Load
 from conntrack_agent.observations import COUNT, LIMIT
 from conntrack_agent.observe import observe
-from conntrack_agent.report import FAILURE, report, worth_writing
+from conntrack_agent.report import report, worth_writing
 from conntrack_agent.testing import ESTABLISHED, node_spec
 from conntrack_api.codec import node_from_object, to_object
 from conntrack_api.conditions import Condition, NodeCondition, NodeReason, find
-from conntrack_api.node import Failure, NodeMode, NodeStatus
+from conntrack_api.node import Drops, Failure, NodeMode, NodeStatus
 from conntrack_api.settings import SETTINGS
 
 NOW, LATER = "2026-01-01T00:00:00Z", "2026-01-01T00:05:00Z"
@@ -281,40 +284,96 @@ def obj(of: NodeStatus) -> dict[str, object]:
     return {"metadata": {}, "spec": spec, "status": to_object(of)}
 
 
-def test_a_usual_status_is_small() -> None:
-    """Size, buckets and six timeouts, all changed by us: below 2 KiB."""
-    baseline = {row.name: 2147483 for row in SETTINGS[:8]}
+def test_a_usual_status_is_whole() -> None:
+    """Size, buckets and ten timeouts, all changed by us: nothing is left out."""
+    baseline = {row.name: 2147483 for row in SETTINGS[:12]}
 
     found = status(replace(DONE, baseline=baseline))
 
-    assert len(json.dumps(to_object(found))) <= 2048
+    assert size(found) <= MOST_BYTES
+    assert baseline == found.baseline
+    assert found.baseline_omitted is None
 
 
-def test_the_worst_status_is_still_accepted() -> None:
-    """Everything wrong at once keeps to the bounds of the schema, and to 8 KiB."""
-    failures = tuple(
-        Failure(
-            setting=f"{n:02}" + "s" * 300,
-            reason=NodeReason.UNSUPPORTED,
-            message="m" * 5000,
-        )
-        for n in range(40)
+def test_every_setting_in_the_baseline_is_counted() -> None:
+    """A policy that asks for everything: what does not fit has a number."""
+    baseline = {row.name: 2147483647 for row in SETTINGS}
+
+    found = status(replace(DONE, baseline=baseline))
+
+    assert size(found) <= MOST_BYTES
+    assert [row.name for row in SETTINGS[:12]] == list(found.baseline)[:12]
+    assert len(SETTINGS) == len(found.baseline) + (found.baseline_omitted or 0)
+
+
+texts = st.text(max_size=2000) | st.text('\x00"\\\n\U0001f525é', max_size=2000)
+numbers = st.integers(0, 2**63 - 1)
+drops = st.builds(
+    Drops, table=numbers, early=numbers, insert_failed=numbers, chain_too_long=numbers
+)
+names = st.sampled_from([row.name for row in SETTINGS])
+failures = st.builds(
+    Failure,
+    setting=names | st.text(max_size=100),
+    reason=st.sampled_from(NodeReason),
+    message=texts,
+)
+many = st.lists(texts, max_size=5).map(tuple)
+findings = st.builds(
+    Findings,
+    applied_revision=st.none() | st.text("\U0001f525a", max_size=32),
+    baseline=st.dictionaries(names, st.integers(-(2**31), 2**31 - 1)),
+    failures=st.lists(failures, max_size=50).map(tuple),
+    pending=many,
+    drifted=many,
+    writer=texts,
+    contended=st.booleans(),
+    soaking=texts,
+    rolled_back=texts,
+    hold=st.none() | texts,
+    journal=texts,
+    load=st.builds(
+        Load,
+        drops=st.none() | drops,
+        dropping=numbers,
+        memory_bytes=numbers,
+        peak_entries=st.integers(0, 2**31 - 1),
+    ),
+)
+
+
+@settings(deadline=None)
+@given(findings, st.sampled_from(NodeMode), numbers, st.text(max_size=200))
+def test_no_status_is_larger_than_two_kibibytes(
+    found: Findings, mode: NodeMode, generation: int, release: str
+) -> None:
+    """Whatever is in it; it is accepted as it is, and nothing vanishes uncounted."""
+    kernel = FakeKernel(limit=2**31 - 1, entries=2**31 - 1)
+    kernel.files["proc/sys/kernel/osrelease"] = release
+
+    said = report(
+        node_spec(mode=mode),
+        generation,
+        observe(kernel),
+        found,
+        last=NodeStatus(),
+        now=NOW,
     )
-    found = Findings(
-        baseline={row.name: 10**18 for row in SETTINGS},
-        failures=(failure(NodeReason.WRITE_REFUSED, "x" * 9000), *failures),
-        pending=("p" * 9000,),
-        drifted=("d" * 9000,),
-    )
-    kernel = FakeKernel()
-    kernel.files["proc/sys/kernel/osrelease"] = "k" * 9000
 
-    worst = status(found, kernel=kernel)
+    assert size(said) <= MOST_BYTES
+    assert said == node_from_object(obj(said)).status
+    assert len(found.baseline) == len(said.baseline) + (said.baseline_omitted or 0)
+    assert 3 == len(said.conditions)
 
-    assert worst.failures[0].message.endswith("xxx...")
-    assert {FAILURE} == {len(each.message) for each in worst.failures}
-    assert worst == node_from_object(obj(worst)).status
-    assert len(json.dumps(to_object(worst))) <= 8 * 1024
+
+def test_a_number_that_grows_in_a_sentence_that_was_cut_is_no_news() -> None:
+    """What was cut off moves, and nobody should hear of it twice."""
+    rows = [
+        status(Findings(journal=f"{live} entries of {live}" + "x" * 500))
+        for live in (9, 10, 99, 100)
+    ]
+
+    assert not any(worth_writing(each, rows[0]) for each in rows)
 
 
 def test_failures_are_named_once_each() -> None:
@@ -324,20 +383,3 @@ def test_failures_are_named_once_each() -> None:
     found = status(replace(DONE, failures=twice))
 
     assert (failure(NodeReason.WRITE_REFUSED),) == found.failures
-
-
-def test_nothing_loaded_and_everything_asked_is_bearable() -> None:
-    """The largest status that really happens stays below 4 KiB."""
-    failures = tuple(
-        Failure(
-            setting=row.name,
-            reason=NodeReason.NOT_LOADED,
-            message="connection tracking is not loaded on this host; nothing tracks",
-        )
-        for row in SETTINGS
-    )
-    baseline = {row.name: 432000 for row in SETTINGS}
-
-    found = status(Findings(failures=failures, baseline=baseline))
-
-    assert len(json.dumps(to_object(found))) <= 4096
