@@ -16,8 +16,10 @@ from conntrack_agent.errors import (
     Expired,
     Invalid,
     NotFound,
+    Overloaded,
     Refused,
     Unavailable,
+    Unreachable,
 )
 from conntrack_api.codec import node_from_object
 from conntrack_api.errors import InvalidObject
@@ -55,9 +57,9 @@ def lines(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
             if len(rest) > MAX_OBJECT:
                 raise Unavailable(f"watch: a line of more than {MAX_OBJECT} bytes")
     except ReadTimeoutError as error:
-        raise Unavailable("watch: the server has been silent for too long") from error
+        raise Unreachable("watch: the server has been silent for too long") from error
     except HTTPError as error:
-        raise Unavailable(f"watch: {error}") from error
+        raise Unreachable(f"watch: {error}") from error
 
 
 def body(response: urllib3.BaseHTTPResponse) -> bytes:
@@ -71,7 +73,7 @@ def body(response: urllib3.BaseHTTPResponse) -> bytes:
         content = response.read(MAX_OBJECT + 1)
     except HTTPError as error:
         response.close()
-        raise Unavailable(f"broken answer: {error}") from error
+        raise Unreachable(f"broken answer: {error}") from error
     if len(content) > MAX_OBJECT:
         response.close()
         raise Unavailable(f"broken answer: more than {MAX_OBJECT} bytes")
@@ -138,6 +140,8 @@ def failure(
         What is to be raised.
     """
     text = f"{code}: {message}"
+    if code == 429:  # noqa: PLR2004 - HTTP: too many requests
+        return Overloaded(text, retry_after)
     if isinstance(code, int) and (kind := _ERRORS.get(code)):
         return kind(text)
     return Unavailable(text, retry_after)

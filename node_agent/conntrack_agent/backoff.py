@@ -14,7 +14,7 @@ FIRST: Final = 1.0
 """Ceiling of the first pause, in seconds."""
 
 LONGEST: Final = 300.0
-"""Ceiling of every pause, in seconds."""
+"""Ceiling of a pause of which nothing else is said, in seconds."""
 
 HEALTHY: Final = 60.0
 """A connection that lasted this long in seconds starts the next row of pauses anew."""
@@ -33,7 +33,12 @@ class Backoff:
     failures: int = 0
 
     def pause(
-        self, chance: float, *, lasted: float = 0.0, at_least: float | None = None
+        self,
+        chance: float,
+        *,
+        lasted: float = 0.0,
+        at_least: float | None = None,
+        longest: float = LONGEST,
     ) -> tuple["Backoff", float]:
         """
         Give the next pause.
@@ -42,13 +47,14 @@ class Backoff:
             chance: A random number in [0, 1).
             lasted: How long the last try went well, in seconds.
             at_least: What the server asked for, in seconds.
+            longest: Ceiling of this pause, in seconds.
 
         Returns:
-            The next position, and seconds to wait: never 0, never over `LONGEST`
+            The next position, and seconds to wait: never 0, never over `longest`
             unless the server asked for it.
         """
         failures = 0 if lasted >= HEALTHY else self.failures
-        ceiling = min(LONGEST, FIRST * 2 ** min(failures, 30))
+        ceiling = min(longest, FIRST * 2 ** min(failures, 30))
         seconds = max(0.1, chance * ceiling) + (at_least or 0.0)
         return replace(self, failures=failures + 1), seconds
 

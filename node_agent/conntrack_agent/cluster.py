@@ -17,7 +17,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from conntrack_agent import VERSION, answers
-from conntrack_agent.errors import Refused, Unavailable
+from conntrack_agent.errors import Refused, Unreachable
 from conntrack_api import API_VERSION, GROUP
 from conntrack_api import VERSION as API
 from conntrack_api.codec import to_object
@@ -193,7 +193,7 @@ class ApiCluster:
                 preload_content=False,
             )
         except HTTPError as error:
-            raise Unavailable(f"{method}: {error}") from error
+            raise Unreachable(f"{method}: {error}") from error
         if response.status >= 300:  # noqa: PLR2004 - HTTP: success is below
             said = answers.message_of(answers.body(response))
             retry_after = answers.seconds_of(response.headers.get("Retry-After"))

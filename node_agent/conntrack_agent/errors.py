@@ -15,7 +15,9 @@ What can go wrong on a node::
     │   ├── Expired               410: the watch position is too old
     │   ├── Refused               401, 403: our token is not accepted
     │   ├── Invalid               400, 409, 422: this content will not be taken
-    │   └── Unavailable           anything that may pass: 429, 5xx, a broken stream
+    │   └── Unavailable           anything that may pass: 5xx, an answer that is none
+    │       ├── Unreachable       nobody answered, or broke off
+    │       └── Overloaded        429: too many requests
     └── ConfigError               a flag or a variable that does not hold
 
 The edges translate once, by ``errno`` or by status code, and chain the cause; nothing
@@ -62,6 +64,9 @@ class JournalError(AgentError):
 class ClusterError(AgentError):
     """The API server's answer, translated."""
 
+    longest_pause = 300.0
+    """Ceiling of the pause after it, in seconds; see ``docs/decisions``, 12."""
+
 
 class NotFound(ClusterError):
     """404: there is no such object. It says nothing about the kernel."""
@@ -74,6 +79,8 @@ class Expired(ClusterError):
 class Refused(ClusterError):
     """401 or 403: our token is not accepted, or may not do this."""
 
+    longest_pause = 60.0
+
 
 class Invalid(ClusterError):
     """400, 409 or 422: this content will not be taken as it is."""
@@ -81,6 +88,8 @@ class Invalid(ClusterError):
 
 class Unavailable(ClusterError):
     """Something that may pass by itself."""
+
+    longest_pause = 60.0
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         """
@@ -92,6 +101,18 @@ class Unavailable(ClusterError):
         """
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Unreachable(Unavailable):
+    """Nobody answered in time, or the answer broke off; a try costs nobody anything."""
+
+    longest_pause = 30.0
+
+
+class Overloaded(Unavailable):
+    """429: the server works, and has too much to do."""
+
+    longest_pause = 300.0
 
 
 class ConfigError(AgentError):

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from conntrack_agent.backoff import Backoff
+from conntrack_agent.backoff import LONGEST, Backoff
 from conntrack_agent.errors import ClusterError, Expired, NotFound, Unavailable
 from conntrack_api.node import ConntrackNode
 
@@ -76,13 +76,14 @@ class Follower:
         """
         Read, watch until the stream ends for whatever reason, then pause.
         """
-        began, at_least = self._clock(), None
+        began, at_least, longest = self._clock(), None, LONGEST
         try:
             self._read_and_watch()
         except Expired:
             pass  # The next round reads the object and watches from there.
         except ClusterError as error:
             at_least = error.retry_after if isinstance(error, Unavailable) else None
+            longest = error.longest_pause
             self._complain(str(error))
         except Exception as error:
             # A thread that dies leaves an agent that looks alive and hears nothing.
@@ -90,7 +91,10 @@ class Follower:
                 log.exception("following failed")
             self._complaint = repr(error)
         self._backoff, seconds = self._backoff.pause(
-            self._chance(), lasted=self._clock() - began, at_least=at_least
+            self._chance(),
+            lasted=self._clock() - began,
+            at_least=at_least,
+            longest=longest,
         )
         self._sleep(seconds)
 

@@ -25,6 +25,9 @@ log = logging.getLogger("conntrack_agent")
 HEARTBEAT: Final = 300.0
 """Seconds between two reports that say nothing new, give or take a fifth."""
 
+RETURN: Final = 30.0
+"""Seconds over which the reports of a fleet that were held up are spread."""
+
 SAMPLE: Final = 1.0
 """Seconds between two looks at the fill alone."""
 
@@ -201,6 +204,9 @@ class Loop:
         except IndexError:
             return False
         self._heard = True
+        # Whatever it is, the API server is there again; but not everybody at once.
+        soon = self._clock() + RETURN * self._chance()
+        self._retry_at = min(self._retry_at, soon)
         if news is None:
             self._agent.gone()
             return False

@@ -23,8 +23,10 @@ from conntrack_agent.errors import (
     Expired,
     Invalid,
     NotFound,
+    Overloaded,
     Refused,
     Unavailable,
+    Unreachable,
 )
 from conntrack_agent.follow import Follower, News
 from conntrack_agent.testing import FakeClock, conntrack_node, node_spec
@@ -281,7 +283,7 @@ CODES: list[tuple[int, type[ClusterError]]] = [
     (410, Expired),
     (418, Unavailable),
     (422, Invalid),
-    (429, Unavailable),
+    (429, Overloaded),
     (500, Unavailable),
     (503, Unavailable),
 ]
@@ -433,12 +435,12 @@ def test_a_broken_connection_is_one_error(
     [
         (stream(), 0, None),
         (stream(event("MODIFIED", obj(2)), b'{"type": "MODI'), 1, None),
-        (stream(event("MODIFIED", obj(2)), end="cut"), 1, Unavailable),
-        (stream(event("MODIFIED", obj(2)), end="silence"), 1, Unavailable),
-        (stream(end="silence"), 0, Unavailable),
+        (stream(event("MODIFIED", obj(2)), end="cut"), 1, Unreachable),
+        (stream(event("MODIFIED", obj(2)), end="silence"), 1, Unreachable),
+        (stream(end="silence"), 0, Unreachable),
         (stream(event("ERROR", {"code": 410, "message": "old"})), 0, Expired),
         (stream(event("ERROR", {"code": 500, "message": "no"})), 0, Unavailable),
-        (stream(event("ERROR", {"code": 429})), 0, Unavailable),
+        (stream(event("ERROR", {"code": 429})), 0, Overloaded),
         (stream(event("ERROR", {"code": 401})), 0, Refused),
         (stream(event("ERROR", {"code": [410]})), 0, Unavailable),
         (stream(event("ERROR", {})), 0, Unavailable),

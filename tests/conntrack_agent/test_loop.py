@@ -5,18 +5,21 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from random import Random
 
 import pytest
 
 from conntrack_agent.agent import Agent
-from conntrack_agent.backoff import AT_ONCE, EVERY
+from conntrack_agent.backoff import AT_ONCE, EVERY, LONGEST
 from conntrack_agent.errors import (
     ClusterError,
     Expired,
     Invalid,
     NotFound,
+    Overloaded,
     Refused,
     Unavailable,
+    Unreachable,
 )
 from conntrack_agent.fake_kernel import FakeKernel
 from conntrack_agent.follow import Follower, News, start_following
@@ -32,6 +35,7 @@ from conntrack_agent.testing import (
 )
 
 HOUR = 3600
+SEED = 20261121
 PAUSE = 5
 TIMEOUT = f"proc/sys/net/netfilter/{ESTABLISHED}"
 
@@ -129,7 +133,7 @@ def test_nothing_is_reported_without_an_object() -> None:
     "error",
     [
         Unavailable("500"),
-        Unavailable("429", 30.0),
+        Overloaded("429", 30.0),
         Refused("403"),
         Invalid("422"),
         NotFound("404"),
@@ -149,6 +153,22 @@ def test_a_status_that_is_not_taken_is_tried_seldom(
     assert 8 <= requests <= 40
     lines = [each for each in caplog.records if each.levelno >= logging.WARNING]
     assert 1 == len(lines)
+
+
+def test_a_report_that_was_held_up_follows_the_first_word_of_the_server() -> None:
+    """Even when the object is the known one, within half a minute."""
+    node = Node()
+    node.loop.tell(conntrack_node())
+    node.run(PAUSE)
+    node.cluster.refuse_status = Unreachable("refused")
+    node.run(HOUR)
+    node.cluster.refuse_status = None
+    node.kernel.poke(TIMEOUT, 1)
+
+    node.loop.tell(conntrack_node())
+
+    assert 1 <= node.run(30)
+    assert node.cluster.reported
 
 
 def test_a_wish_need_not_wait_for_the_pause() -> None:
@@ -326,8 +346,9 @@ def raising(error: Exception) -> Callable[[], Iterator[News]]:
 @pytest.mark.parametrize(
     "error",
     [
-        Unavailable("connection refused"),
-        Unavailable("429", 1.0),
+        Unreachable("connection refused"),
+        Unavailable("500"),
+        Overloaded("429", 1.0),
         Refused("401"),
         Refused("403"),
         Invalid("400"),
@@ -351,7 +372,38 @@ def test_every_failure_is_followed_by_a_growing_pause(
 
     requests = watcher.run(HOUR)
 
-    assert HOUR / 300 - 1 <= requests <= 2 * (HOUR / 300 / chance + 10)
+    longest = error.longest_pause if isinstance(error, ClusterError) else LONGEST
+    assert HOUR / longest - 1 <= requests <= 2 * (HOUR / longest / chance + 10)
+
+
+@pytest.mark.parametrize(
+    ("error", "most"),
+    [(Unreachable("refused"), 30), (Refused("403"), 60), (Unavailable("503"), 60)],
+    ids=str,
+)
+@pytest.mark.parametrize("minutes", [1, 10, 600])
+def test_an_agent_is_back_soon_after_an_outage(
+    error: ClusterError, most: float, minutes: int
+) -> None:
+    """However long it was, and whatever the chance; most of a fleet is back earlier."""
+    chance = Random(SEED)  # noqa: S311 - no secret
+    waits = []
+    for _ in range(100):
+        cluster = FakeCluster(error)
+        watcher = Watcher(cluster)
+        watcher.follower = Follower(
+            cluster,
+            watcher.told.append,
+            clock=watcher.clock,
+            sleep=watcher.clock.sleep,
+            chance=chance.random,
+        )
+        until = watcher.clock() + minutes * 60
+        watcher.run(minutes * 60)
+        waits.append(watcher.clock() - until)
+
+    assert max(waits) <= most
+    assert sorted(waits)[50] <= most / 2
 
 
 def test_a_stream_that_ends_at_once_is_no_hot_loop() -> None:
