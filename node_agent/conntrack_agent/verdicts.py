@@ -136,13 +136,14 @@ def drifted(generation: int, found: Findings) -> Condition:
     Answer whether somebody else changed what we had applied.
     """
     has = bool(found.drifted)
-    writer = f"; {found.writer}" if found.writer else ""
-    listed = cut(", ".join(found.drifted), LONGEST_MESSAGE - len(writer)) + writer
+    # The writer first: when a sentence has to be cut, the list is what is said twice.
+    writer = f" ({found.writer})" if found.writer else ""
+    message = f"changed by somebody else{writer}: {', '.join(found.drifted)}"
     return Condition(
         type=NodeCondition.DRIFTED,
         status=_TRUE if has else _FALSE,
         reason=NodeReason.EXTERNAL_WRITER if has else NodeReason.NO_DRIFT,
-        message=f"changed by somebody else: {listed}" if has else "as applied",
+        message=cut(message, LONGEST_MESSAGE) if has else "as applied",
         observed_generation=generation,
     )
 
