@@ -23,7 +23,7 @@ $(READY): requirements/dev.txt pyproject.toml dev/setup.sh
 setup: $(READY) ## Make the virtual environment from the lock file (hashes checked)
 
 .PHONY: faults
-faults: $(READY) ## Kill the agent at every system call that writes; minutes
+faults: $(READY) ## Kill the agent at every system call that writes, fill a table; minutes
 	@$(BIN)/python -m pytest -m faults tests/conntrack_agent $(PYTEST)
 
 .PHONY: kernels

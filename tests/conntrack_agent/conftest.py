@@ -2,8 +2,6 @@
 
 import ctypes
 import os
-import socket
-import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +15,7 @@ from conntrack_agent.entries import EntryTable
 from conntrack_agent.fake_kernel import FakeKernel
 from conntrack_agent.kernel import LinuxKernel
 from conntrack_agent.observations import BUCKETS, COUNT, INITIAL_NAMESPACE_ONLY
+from conntrack_agent.seeding import Flows
 from conntrack_agent.testing import tree
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -31,7 +30,8 @@ class ElsewhereKernel:
     def __init__(self, prepare: Callable[[], None]) -> None:
         """Start the thread; Linux gives namespaces to threads, not to processes."""
         self._thread = ThreadPoolExecutor(1)
-        self._kernel = LinuxKernel()
+        # /proc/net is that of the process, whose first thread is not elsewhere.
+        self._kernel = LinuxKernel(mounts={"proc/net": Path("/proc/thread-self/net")})
         self._thread.submit(prepare).result()
 
     def read(self, file: str) -> str | None:
@@ -103,77 +103,6 @@ def elsewhere(prepare: Callable[[], None]) -> Iterator[ElsewhereKernel]:
 def namespace_kernel() -> Iterator[ElsewhereKernel]:
     """The real kernel in a network namespace of its own."""
     yield from elsewhere(own_network)
-
-
-class Flows:
-    """Entries in a namespace, made over netlink, since traffic has no idle hours."""
-
-    def __init__(self, connect: Callable[[], socket.socket]) -> None:
-        """Make none yet."""
-        self._socket = connect()
-        self._socket.settimeout(10)
-        self._number = 0
-
-    def add(
-        self,
-        number: int = 1,
-        *,
-        seconds: int = 432_000,
-        protocol: int = socket.IPPROTO_TCP,
-        state: int | None = 3,
-        status: int = 0xE,
-        zone: int = 0,
-    ) -> None:
-        """Add entries: IPv4, confirmed, assured, established unless told otherwise."""
-        for at in range(0, number, 64):
-            batch = min(64, number - at)
-            blocks = []
-            for _ in range(batch):
-                self._number += 1
-                body = self._tuples(protocol)
-                body += _attribute(3, struct.pack(">I", status))
-                body += _attribute(7, struct.pack(">I", seconds))
-                body += _attribute(18, struct.pack(">H", zone)) if zone else b""
-                if state is not None:
-                    body += _nested(4, _nested(1, _attribute(1, bytes([state]))))
-                blocks.append(nfnetlink.request(0x100, 0x604, self._number, 2, body))
-            self._socket.send(b"".join(blocks))
-            while batch:
-                block = self._socket.recv(1 << 16)
-                for _kind, _sequence, at_, _end in nfnetlink.messages(block):
-                    assert 0 == nfnetlink.error_number(block, at_)
-                    batch -= 1
-
-    def _tuples(self, protocol: int) -> bytes:
-        """Name a flow both ways, each another one."""
-        client = struct.pack(">I", 0x0A000000 + self._number // 60_000)
-        server = bytes([10, 1, 0, 1])
-        ports = struct.pack(">H", 1024 + self._number % 60_000), struct.pack(">H", 80)
-        found = b""
-        for kind, here, there, pair in (
-            (1, client, server, ports),
-            (2, server, client, ports[::-1]),
-        ):
-            addresses = _nested(1, _attribute(1, here) + _attribute(2, there))
-            numbers = _attribute(1, bytes([protocol]))
-            numbers += _attribute(2, pair[0]) + _attribute(3, pair[1])
-            found += _nested(kind, addresses + _nested(2, numbers))
-        return found
-
-    def close(self) -> None:
-        """Make no more."""
-        self._socket.close()
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    """Write one attribute, padded."""
-    head = nfnetlink.ATTRIBUTE.pack(nfnetlink.ATTRIBUTE.size + len(value), kind)
-    return head + value + bytes(-len(value) % 4)
-
-
-def _nested(kind: int, value: bytes) -> bytes:
-    """Write an attribute that holds others."""
-    return _attribute(0x8000 | kind, value)
 
 
 @pytest.fixture

@@ -34,9 +34,10 @@ from conntrack_api.policy import ExistingEntries
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.conntrack_agent.conftest import ElsewhereKernel, Flows
+    from tests.conntrack_agent.conftest import ElsewhereKernel
 
     from conntrack_agent.entries import EntryTable
+    from conntrack_agent.seeding import Flows
 
 pytestmark = pytest.mark.root
 NOW = "2026-01-01T00:00:00Z"

@@ -16,9 +16,8 @@ from conntrack_agent.entries import BATCH, EntryTable
 from conntrack_agent.errors import KernelError, SettingReadOnly
 
 if TYPE_CHECKING:
-    from tests.conntrack_agent.conftest import Flows
-
     from conntrack_agent.clamp import Entry
+    from conntrack_agent.seeding import Flows
 
 real = pytest.mark.root
 UDP = socket.IPPROTO_UDP

@@ -1,0 +1,95 @@
+"""Entries that are cut, and a table that is full, on real kernels of several ages."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import conntrack_agent
+import conntrack_api
+from kernels import machine
+from kernels.catalogue import KERNELS
+from kernels.emulator import Guest, boot
+from kernels.errors import KernelsUnavailable
+
+pytestmark = pytest.mark.kernels
+
+GUEST = Guest(memory_mib=1024, timeout=600)
+SCRIPT = "PYTHONPATH=/guest/lib PYTHONDONTWRITEBYTECODE=1 python3 /guest/entries.py"
+log = logging.getLogger(__name__)
+
+
+def folder(module: Any) -> Path:  # noqa: ANN401 - any module
+    """Where a package lies."""
+    return Path(str(module.__file__)).parent
+
+
+@pytest.fixture(scope="module", params=["5.10", "6.1", "7.2"])
+def found(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Everything that happened on one kernel."""
+    try:
+        machine.require()
+    except KernelsUnavailable as error:
+        pytest.skip(str(error))
+    files: dict[str, Path | bytes] = {
+        "/guest/entries.py": Path(__file__).with_name("guest_entries.py"),
+        "/guest/lib/conntrack_agent": folder(conntrack_agent),
+        "/guest/lib/conntrack_api": folder(conntrack_api),
+    }
+    result = boot(KERNELS[request.param], SCRIPT, files, GUEST)
+    assert result.ok, result.output
+    (line,) = (
+        each for each in result.output.splitlines() if each.startswith("ENTRIES ")
+    )
+    parsed: dict[str, Any] = json.loads(line.removeprefix("ENTRIES "))
+    for name, pair in parsed["full"]["steps"].items():
+        for step in pair:
+            drops = step["drops"].get("table")
+            words = (request.param, name, step["counters"], step["pressure"][0], drops)
+            log.info("%-5s %-9s %-9s %-16s drops %s", *words)
+    return parsed
+
+
+def test_idle_entries_are_cut(found: dict[str, Any]) -> None:
+    """By protocol and state; what is short, or not ours, keeps what it has."""
+    cut = found["cut"]
+
+    assert [] == cut["failures"]
+    expected = {"state": "Done", "examined": 600, "shortened": 400}
+    assert expected == cut["existing"]
+    assert 3500 <= cut["longest"]["6 3 e"] <= 3600
+    assert cut["longest"]["17 0 e"] <= 60
+    assert 800 <= cut["longest"]["17 0 8"] <= 900
+
+
+def test_a_full_table_is_said_while_it_is_full(found: dict[str, Any]) -> None:
+    """
+    The drops by both sources alike, the pressure with them, and none afterwards.
+
+    Of 50 new connections some find room by pushing out an entry without a reply.
+    """
+    full = found["full"]
+    refused = full["refused"]
+
+    assert 0 < refused <= 50
+    assert full["same"]
+    reasons = {
+        name: [step["pressure"][0] for step in pair]
+        for name, pair in full["steps"].items()
+    }
+    assert {
+        "before": ["BelowThreshold"] * 2,
+        "full": ["TableFull"] * 2,
+        "dropping": ["DroppingPackets"] * 2,
+        "over": ["BelowThreshold"] * 2,
+    } == reasons
+    for pair in full["steps"].values():
+        assert ["Netlink", "ProcStat"] == [step["counters"] for step in pair]
+    for name in ("dropping", "over"):
+        for step in full["steps"][name]:
+            assert refused == step["drops"]["table"]
+            assert refused + step["drops"]["early"] >= 50
