@@ -15,6 +15,7 @@ from generate.api_page import api_page
 from generate.chart_crds import chart_crd
 from generate.chart_page import chart_page
 from generate.chart_schema import chart_schema
+from generate.kernels_page import kernels_page
 from generate.settings_page import settings_page
 from generate.sizing_page import sizing_page
 
@@ -45,6 +46,7 @@ def pages() -> dict[Path, str]:
         CHART / "values.schema.json": chart_schema(values),
         ROOT / "docs" / "settings.md": settings_page(),
         ROOT / "docs" / "sizing.md": sizing_page(),
+        ROOT / "docs" / "kernels.md": kernels_page(),
         ROOT / "docs" / "api.md": api_page(crds),
     }
 
