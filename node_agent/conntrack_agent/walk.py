@@ -86,15 +86,18 @@ class Walk:
         before, self._limits = self._limits, limits
         if limits == before:
             return
+        self._rules = (rule(limits), rule(limits.all)) if limits else None
+        if limits and before and limits.ours == before.ours:
+            if limits.buckets == before.buckets:
+                return
+        else:
+            self._shortened = 0
         if self._entries:
             self._entries.close()
-        self._rules = (rule(limits), rule(limits.all)) if limits else None
         self._walking = self._done = False
         self._examined = self._counting = 0
         self._start_at = 0.0
         self._failure = None
-        if not (limits and before and limits.ours == before.ours):
-            self._shortened = 0
 
     def said(self, found: Findings, limits: Limits | None) -> Findings:
         """

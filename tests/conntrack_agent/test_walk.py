@@ -381,6 +381,18 @@ def test_a_resize_in_the_middle_begins_the_walk_anew() -> None:
     assert (WalkState.DONE, 4 * SHORTENED) == (progress.state, progress.shortened)
 
 
+def test_another_s_timeouts_do_not_hold_the_walk_up() -> None:
+    """Somebody who keeps changing what is not ours does not make it begin anew."""
+    host = Host(FakeEntries(idle=8 * SHORTENED))
+    walks = host.entries.walks
+    for number in range(12):
+        host.kernel.poke(TIMEOUT.replace("established", "fin_wait"), 120 + number)
+        host.run(seconds=1)
+
+    assert 0 == host.entries.too_long
+    assert walks + 1 == host.entries.walks
+
+
 def test_drift_is_put_back_before_entries_are_cut() -> None:
     """While the kernel shows another timeout, ours cuts nothing."""
     host = Host(FakeEntries(idle=10))
