@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from conntrack_agent.changes import Findings
 from conntrack_agent.clamp import Cuts, Entry, Limits, Rule, rule, too_long
-from conntrack_agent.errors import KernelError, SettingReadOnly
+from conntrack_agent.errors import KernelError
 from conntrack_api.conditions import NodeReason
 from conntrack_api.node import ExistingEntriesStatus, Failure, WalkState
 
@@ -136,12 +136,10 @@ class Walk:
             self._walking, self._start_at = False, now + RETRY
             if self._failure is None:
                 log.warning("entries not cut", extra={"error": str(error)})
-            right = isinstance(error, SettingReadOnly)
-            hint = "; Clamp needs the capability NET_ADMIN" if right else ""
             self._failure = Failure(
                 setting="existingEntries",
                 reason=NodeReason.WRITE_REFUSED,
-                message=f"entries cannot be cut: {error}{hint}",
+                message=f"entries cannot be cut: {error}",
             )
 
     def _go_on(self, entries: Entries, ours: Rule, every: Rule, passed: float) -> None:

@@ -8,9 +8,10 @@ import pytest
 
 from conntrack_agent.agent import Agent, Sources
 from conntrack_agent.clamp import ASSURED, SEEN_REPLY, Cuts, Entry, Rule, too_long
-from conntrack_agent.errors import KernelError, SettingReadOnly
+from conntrack_agent.errors import KernelError
 from conntrack_agent.fake_kernel import FakeKernel
 from conntrack_agent.loop import Loop
+from conntrack_agent.nfnetlink import translated
 from conntrack_agent.observations import BUCKETS, COUNT
 from conntrack_agent.testing import (
     ESTABLISHED,
@@ -409,16 +410,13 @@ def test_drift_is_put_back_before_entries_are_cut() -> None:
 def test_a_missing_right_is_said_plainly() -> None:
     """The settings are applied all the same; asked again a minute later."""
     host = Host(FakeEntries(idle=10))
-    text = f"netlink: {os.strerror(errno.EPERM)}"
-    host.entries.error = SettingReadOnly(text)
+    host.entries.error = translated(OSError(errno.EPERM, os.strerror(errno.EPERM)))
 
     assert host.run(2) is None
 
     (failure,) = host.status.failures
     assert ("existingEntries", "WriteRefused") == (failure.setting, failure.reason)
-    assert "Operation not permitted; Clamp needs the capability NET_ADMIN" in (
-        failure.message
-    )
+    assert "the capability NET_ADMIN is missing" in failure.message
     assert "WriteRefused" == host.reason
     assert LIMIT == host.kernel.value(TIMEOUT)
 
