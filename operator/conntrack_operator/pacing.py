@@ -19,7 +19,7 @@ QUIET: Final = 0.2
 """Seconds without another ring after which a burst counts as over."""
 
 LONGEST_BURST: Final = 2.0
-"""Seconds after which a burst is answered even though it goes on."""
+"""Seconds after its first ring that a burst is answered even though it goes on."""
 
 
 UNHURRIED: Final = 10.0
@@ -35,28 +35,34 @@ class Doorbell:
         """
         self._clock = clock
         self._rung = asyncio.Event()
+        self._began: float | None = None
 
     def ring(self) -> None:
         """
         Ring; never waits.
         """
+        if self._began is None:
+            self._began = self._clock()
         self._rung.set()
 
     async def answer(self, *, within: float) -> None:
         """
         Wait for a ring and for the end of its burst.
 
+        A burst that began while nobody listened has had its time already: who writes
+        for two seconds, and is rung for meanwhile, goes on at once.
+
         Args:
             within: Seconds after which to return even without a ring.
         """
-        if not await self._rings(within):
-            return
-        end = self._clock() + LONGEST_BURST
-        while (left := end - self._clock()) > 0:
-            self._rung.clear()
-            if not await self._rings(min(QUIET, left)):
-                return
+        if await self._rings(within) and self._began is not None:
+            end = self._began + LONGEST_BURST
+            while (left := end - self._clock()) > 0:
+                self._rung.clear()
+                if not await self._rings(min(QUIET, left)):
+                    break
         self._rung.clear()
+        self._began = None
 
     async def _rings(self, seconds: float) -> bool:
         """
@@ -104,21 +110,26 @@ class SlowBell:
 
 
 class TokenBucket:
-    """Lets through so many a second, and a burst of as many after a quiet time."""
+    """
+    Lets through so many a second, evenly.
+
+    It saves nothing up: a burst after a quiet time would be twice the rate in its first
+    second.
+    """
 
     def __init__(self, rate: float, *, clock: Clock, sleep: Sleep) -> None:
         """
-        Make a full bucket.
+        Make a bucket with one token in it, the most that it holds.
 
         Args:
-            rate: Tokens a second, and the most that it holds.
+            rate: Tokens a second.
             clock: Tells the time.
             sleep: Waits.
         """
         self._rate = rate
         self._clock = clock
         self._sleep = sleep
-        self._tokens = rate
+        self._tokens = 1.0
         self._filled = clock()
 
     async def take(self) -> None:
@@ -129,7 +140,7 @@ class TokenBucket:
         grown = self._tokens + (now - self._filled) * self._rate
         self._filled = now
         # May go below zero: whoever comes next waits for those before it.
-        self._tokens = min(self._rate, grown) - 1
+        self._tokens = min(1.0, grown) - 1
         if self._tokens < 0:
             await self._sleep(-self._tokens / self._rate)
 

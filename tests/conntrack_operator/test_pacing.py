@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Callable
+from itertools import pairwise
 from random import Random
 
 from hypothesis import given
@@ -36,31 +37,19 @@ def test_backoff_spreads() -> None:
     assert 10 == len(set(first))
 
 
-async def test_token_bucket_has_a_burst_and_a_rate() -> None:
-    """After a quiet time a second's worth passes at once, then one by one."""
-    time = FakeTime()
-    bucket = TokenBucket(10, clock=time.clock, sleep=time.sleep)
-    began = time.now
-
-    for _ in range(10):
-        await bucket.take()
-    assert began == time.now
-
-    for _ in range(20):
-        await bucket.take()
-    assert 2 == round(time.now - began, 6)
-
-
-async def test_token_bucket_does_not_save_up() -> None:
-    """A long quiet time is worth no more than one burst."""
+async def test_token_bucket_keeps_its_rate() -> None:
+    """No second sees more than the rate, whatever was quiet before it."""
     time = FakeTime()
     bucket = TokenBucket(10, clock=time.clock, sleep=time.sleep)
     time.now += 3600
+    taken = []
 
-    for _ in range(11):
+    for _ in range(35):
         await bucket.take()
+        taken.append(time.now)
 
-    assert [0.1] == [round(pause, 6) for pause in time.pauses]
+    assert 3.4 == round(taken[-1] - taken[0], 6)
+    assert all(late - early > 0.99 for early, late in pairwise(taken[::10]))
 
 
 async def test_doorbell_answers_a_ring() -> None:
@@ -100,6 +89,21 @@ async def test_burst_that_does_not_end_is_answered() -> None:
     ringing.cancel()
 
     assert 2 <= loop.time() - began
+
+
+async def test_burst_that_began_while_nobody_listened() -> None:
+    """What has been ringing for two seconds is answered at once."""
+    time = FakeTime()
+    bell = Doorbell(time.clock)
+    loop = asyncio.get_running_loop()
+
+    bell.ring()
+    time.now += 2
+    bell.ring()
+    began = loop.time()
+    await bell.answer(within=60)
+
+    assert loop.time() - began < 0.15
 
 
 def test_slow_bell_rings_once_for_many() -> None:

@@ -278,7 +278,7 @@ async def test_soak_ends_without_an_event(world: World) -> None:
     await world.run(passes=1, seconds=11)
     await world.run(passes=1)
 
-    assert 19 == world.due_in()
+    assert 19 == round(world.due_in())
 
 
 async def test_restart_in_the_middle_of_a_rollout(world: World) -> None:
@@ -711,7 +711,7 @@ async def test_lease_that_ends_in_the_middle_of_a_batch(world: World) -> None:
 
     writes = await world.run(passes=1)
 
-    assert 50 <= len(writes) <= 80
+    assert 1 <= len(writes) <= 26
     assert "status default" not in writes
 
 
