@@ -132,7 +132,7 @@ class ApiCluster:
         return node_row(await self._transport.call(request))
 
     async def apply_conntrack_node(
-        self, name: str, spec: NodeSpec, *, uid: str | None
+        self, name: str, spec: NodeSpec, *, current: ConntrackNodeRow | None
     ) -> ConntrackNodeRow:
         """
         Make a node's object have this spec.
@@ -140,21 +140,21 @@ class ApiCluster:
         Args:
             name: Name of the node and of its object.
             spec: The whole spec: what is not in it is removed.
-            uid: Of the object that is meant; ``None``: there should be none yet.
+            current: The object that was decided about; ``None``: there was none. Its
+                version goes along, so that a request that comes late undoes nothing.
 
         Returns:
             The object as stored.
 
         Raises:
-            Conflict: Another object has the name.
+            Conflict: It is another one now, or has changed meanwhile.
             Invalid: The spec breaks a rule of the CRD.
         """
         owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": spec.node_uid}
         meta: dict[str, Any] = {"name": name, "ownerReferences": [owner]}
-        if uid is not None:
-            meta["uid"] = uid
-        content = {"spec": to_object(spec)}
-        path = f"{CONNTRACK_NODES}/{name}"
+        if current is not None:
+            meta |= {"uid": current.uid, "resourceVersion": current.resource_version}
+        path, content = f"{CONNTRACK_NODES}/{name}", {"spec": to_object(spec)}
         return conntrack_node_row(await self._apply(path, node.KIND, meta, content))
 
     async def delete_conntrack_node(self, row: ConntrackNodeRow) -> None:
@@ -222,9 +222,9 @@ class ApiCluster:
 
     async def _say(self, row: PolicyRow, status: Json, owner: str) -> None:
         """
-        Apply a part of a policy's status.
+        Apply a part of a policy's status; to whatever has the name now, UID or not.
         """
-        meta = {"name": row.name, "uid": row.uid}
+        meta = {"name": row.name}
         path, content = f"{POLICIES}/{row.name}/status", {"status": status}
         await self._apply(path, policy.KIND, meta, content, owner)
 

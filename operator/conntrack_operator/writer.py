@@ -58,10 +58,10 @@ class Cluster(Protocol):
         """
 
     async def apply_conntrack_node(
-        self, name: str, spec: NodeSpec, *, uid: str | None
+        self, name: str, spec: NodeSpec, *, current: ConntrackNodeRow | None
     ) -> ConntrackNodeRow:
         """
-        Make a node's object have this spec.
+        Make a node's object have this spec, if it is still as it was.
         """
 
     async def delete_conntrack_node(self, row: ConntrackNodeRow) -> None:
@@ -216,9 +216,10 @@ class Writer:
         name, current = decision.node.name, decision.current
         match decision.plan:
             case Tell(spec=spec) | Revert(spec=spec):
-                uid = current.uid if current else None
                 spec = stamped(spec, current, epoch=epoch, now=self._now())
-                row = await self._cluster.apply_conntrack_node(name, spec, uid=uid)
+                row = await self._cluster.apply_conntrack_node(
+                    name, spec, current=current
+                )
                 self._own.wrote(row, self._clock())
                 return "told" if isinstance(decision.plan, Tell) else "reverting"
             case Delete() if current is not None:

@@ -1,5 +1,6 @@
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,9 @@ async def test_nodes_are_asked_for_as_metadata(session: Callable[..., Any]) -> N
 async def test_apply_conntrack_node(session: Callable[..., Any]) -> None:
     """A spec is applied by the server, as ours, owned by the Node's UID."""
     spec = wish(policy()).numbers
+    seen = replace(conntrack_node(spec=spec), uid="u", resource_version="6")
     async with session(Answer(body=STORED)) as (cluster, server):
-        row = await cluster.apply_conntrack_node("n1", spec, uid="u")
+        row = await cluster.apply_conntrack_node("n1", spec, current=seen)
 
     assert ("n1", "u", 2, "7") == (
         row.name,
@@ -104,7 +106,8 @@ async def test_apply_conntrack_node(session: Callable[..., Any]) -> None:
     assert {"fieldManager": "conntrack-operator", "force": "true"} == sent.query
     assert "application/apply-patch+yaml" == sent.headers["Content-Type"]
     owner = {"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": spec.node_uid}
-    expected = {"name": "n1", "uid": "u", "ownerReferences": [owner]}
+    meta = {"name": "n1", "uid": "u", "resourceVersion": "6"}
+    expected = {**meta, "ownerReferences": [owner]}
     assert expected == sent.body["metadata"]
     assert spec.revision == sent.body["spec"]["revision"]
 
@@ -112,7 +115,7 @@ async def test_apply_conntrack_node(session: Callable[..., Any]) -> None:
 async def test_first_apply_names_no_uid(session: Callable[..., Any]) -> None:
     """An object that should not exist yet is not asked to be a certain one."""
     async with session(Answer(body=STORED)) as (cluster, server):
-        await cluster.apply_conntrack_node("n1", wish(policy()).numbers, uid=None)
+        await cluster.apply_conntrack_node("n1", wish(policy()).numbers, current=None)
 
     assert "uid" not in server.requests[0].body["metadata"]
 
@@ -147,7 +150,7 @@ async def test_policy_status_is_applied_to_the_subresource(
     (sent,) = server.requests
     path = "/apis/conntrack.dev/v1alpha1/conntrackpolicies/default/status"
     assert path == sent.path
-    assert {"name": "default", "uid": "uid-default"} == sent.body["metadata"]
+    assert {"name": "default"} == sent.body["metadata"]
     assert 1 == sent.body["status"]["nodes"]["matched"]
     assert "spec" not in sent.body
 

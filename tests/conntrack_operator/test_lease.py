@@ -1,6 +1,6 @@
 import pytest
 
-from conntrack_operator.errors import Conflict, Forbidden, Unavailable
+from conntrack_operator.errors import ClusterError, Conflict, Forbidden, Unavailable
 from conntrack_operator.lease import DURATION_SECONDS, STOP_SECONDS, Lease
 from conntrack_operator.testing import NOW, FakeLease, FakeTime
 
@@ -26,6 +26,10 @@ class Operators:
             sleep=self.time.sleep,
             now=lambda: NOW,
         )
+
+    def pass_time(self, seconds: float) -> None:
+        """Let some time pass."""
+        self.time.now += seconds
 
     def _ring(self) -> None:
         """Count a ring."""
@@ -91,13 +95,8 @@ async def test_at_most_one_at_any_instant(operators: Operators) -> None:
 async def test_late_answer_counts_from_the_question(operators: Operators) -> None:
     """A renewal lasts from when it was asked for, not from when it was answered."""
     one = operators.start("one")
-    put = operators.lease.put_lease
+    operators.lease.on_the_way = lambda: operators.pass_time(STOP_SECONDS)
 
-    async def slowly(row):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        operators.time.now += STOP_SECONDS
-        return await put(row)
-
-    operators.lease.put_lease = slowly  # type: ignore[method-assign]
     await one.step()
 
     assert one.epoch is None
@@ -129,10 +128,10 @@ async def test_given_back(operators: Operators) -> None:
 
 
 @pytest.mark.parametrize("error", [Conflict("409"), Forbidden("403")])
-async def test_race_for_the_lease(operators: Operators, error: Exception) -> None:
+async def test_race_for_the_lease(operators: Operators, error: ClusterError) -> None:
     """Who loses the race, or may not write, has no leave to write."""
     one = operators.start("one")
-    operators.lease.answers = [error]  # type: ignore[list-item]
+    operators.lease.answers = [error]
 
     await one.step()
 

@@ -47,12 +47,12 @@ class Watched(FakeCluster):
         self.lose_answer = False
 
     async def apply_conntrack_node(
-        self, name: str, spec: NodeSpec, *, uid: str | None
+        self, name: str, spec: NodeSpec, *, current: ConntrackNodeRow | None
     ) -> ConntrackNodeRow:
         """Make the write, and count the nodes that change because of us."""
         before = self._changing()
         self._check_halt(name, spec)
-        row = await super().apply_conntrack_node(name, spec, uid=uid)
+        row = await super().apply_conntrack_node(name, spec, current=current)
         after = self._changing()
         if after > before:
             said = f"{after} nodes change at once, {self.budget} may"

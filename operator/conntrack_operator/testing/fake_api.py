@@ -36,8 +36,8 @@ class FakeApi:
         """Every request of the operator, by verb."""
         self.writes: list[str] = []
         """Every write that was accepted, as verb and name."""
-        self.answers: dict[str, list[ClusterError]] = {}
-        """Errors to answer next, by verb."""
+        self.answers: dict[str, list[ClusterError | None]] = {}
+        """Errors to answer next, by verb; ``None`` is a good answer between them."""
         self.lists: list[tuple[PolicyRow, ...]] = []
         """Lists of policies to answer next instead of the truth."""
         self.events: list[tuple[str, str]] = []
@@ -61,36 +61,29 @@ class FakeApi:
         return self.nodes.truth[name]
 
     async def apply_conntrack_node(
-        self, name: str, spec: NodeSpec, *, uid: str | None
+        self, name: str, spec: NodeSpec, *, current: ConntrackNodeRow | None
     ) -> ConntrackNodeRow:
         """
         Make a node's object have this spec.
         """
         self._fail("apply")
-        current = self.conntrack_nodes.truth.get(name)
-        if uid is not None and (current is None or current.uid != uid):
+        stored = self.conntrack_nodes.truth.get(name)
+        if current and (stored is None or _version(stored) != _version(current)):
             raise Conflict(name)
-        if current and current.spec and current.spec.node_uid != spec.node_uid:
+        told = stored.spec if stored else None
+        if told and told.node_uid != spec.node_uid:
             raise Invalid("spec.nodeUID never changes")
-        if current and current.spec and current.spec.epoch > spec.epoch:
+        if told and told.epoch > spec.epoch:
             raise Invalid("spec.epoch never goes down")
+        if stored and told == spec:
+            return stored
         version = self._next()
-        if current is None:
-            row = replace(
-                conntrack_node(name, spec=spec),
-                uid=f"object-{version}",
-                resource_version=version,
-                created=stamp(NOW),
-            )
-        elif current.spec == spec:
-            return current
+        if stored is None:
+            made = conntrack_node(name, spec=spec)
+            row = replace(made, uid=f"object-{version}", created=stamp(NOW))
         else:
-            row = replace(
-                current,
-                spec=spec,
-                generation=current.generation + 1,
-                resource_version=version,
-            )
+            row = replace(stored, spec=spec, generation=stored.generation + 1)
+        row = replace(row, resource_version=version)
         self.writes.append(f"apply {name}")
         self.conntrack_nodes.truth[name] = row
         return row
@@ -103,7 +96,7 @@ class FakeApi:
         current = self.conntrack_nodes.truth.get(row.name)
         if current is None:
             raise NotFound(row.name)
-        if (current.uid, current.resource_version) != (row.uid, row.resource_version):
+        if _version(current) != _version(row):
             raise Conflict(row.name)
         self.writes.append(f"delete {row.name}")
         del self.conntrack_nodes.truth[row.name]
@@ -113,7 +106,7 @@ class FakeApi:
         Replace what was said about a policy.
         """
         self._fail("status")
-        current = self._policy(row)
+        current = self._policy(row)  # whatever has the name now
         self.writes.append(f"status {row.name}")
         halted = current.status.halted_generation
         self.truth[row.name] = replace(
@@ -150,7 +143,7 @@ class FakeApi:
         """
         self._fail("finalizers")
         current = self._policy(row)
-        if current.resource_version != row.resource_version:
+        if _version(current) != _version(row):
             raise Conflict(row.name)
         self.writes.append(f"finalizers {row.name}")
         if current.deleting and not finalizers:
@@ -162,22 +155,20 @@ class FakeApi:
 
     def _policy(self, row: PolicyRow) -> PolicyRow:
         """
-        Find the very policy that is meant.
+        Find the policy of this name.
         """
-        current = self.truth.get(row.name)
-        if current is None:
+        if row.name not in self.truth:
             raise NotFound(row.name)
-        if current.uid != row.uid:
-            raise Conflict(row.name)
-        return current
+        return self.truth[row.name]
 
     def _fail(self, verb: str) -> None:
         """
         Note a call, and answer with the next error that a test ordered for its verb.
         """
         self.calls.append(verb)
-        if self.answers.get(verb):
-            raise self.answers[verb].pop(0)
+        error = self.answers[verb].pop(0) if self.answers.get(verb) else None
+        if error is not None:
+            raise error
 
     def _next(self) -> str:
         """
@@ -185,3 +176,10 @@ class FakeApi:
         """
         self._version += 1
         return str(self._version)
+
+
+def _version(row: ConntrackNodeRow | PolicyRow) -> tuple[str, str]:
+    """
+    Give what two rows share that are the same version of the same object.
+    """
+    return row.uid, row.resource_version

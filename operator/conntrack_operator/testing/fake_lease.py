@@ -3,9 +3,13 @@ A lease in memory, with the API server's rule: only the version that was read.
 """
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from conntrack_operator.errors import ClusterError, Conflict
 from conntrack_operator.lease_row import LeaseRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class FakeLease:
@@ -18,6 +22,8 @@ class FakeLease:
         self.truth: LeaseRow | None = None
         self.answers: list[ClusterError] = []
         """Errors to answer next."""
+        self.on_the_way: Callable[[], object] = lambda: None
+        """Called while a lease is on its way to be stored."""
         self._version = 0
 
     async def lease(self) -> LeaseRow | None:
@@ -32,6 +38,7 @@ class FakeLease:
         Create it, or replace exactly the version that the row names.
         """
         self._fail()
+        self.on_the_way()
         if row.version != (self.truth.version if self.truth else ""):
             raise Conflict("409")
         self._version += 1
