@@ -59,6 +59,10 @@ fmt: $(READY) ## Format and mend what can be mended
 bench: $(READY) ## Memory, CPU and the time from kubectl apply to the kernel
 	@$(BIN)/python -m bench
 
+.PHONY: scale
+scale: $(READY) ## What the operator costs with thousands of nodes; an hour
+	@$(BIN)/python -m scale
+
 .PHONY: image
 image: $(READY) ## Build both container images (BASE=image TAG=tag)
 	@$(BIN)/python -m image --base "$(BASE)" --tag "$(TAG)"

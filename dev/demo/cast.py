@@ -93,18 +93,25 @@ class Cast:
         self._watch = watch
         self._observe_seconds = observe_seconds
         self._programs: list[Program] = []
+        self.operator: Program
+        """The one that was started last."""
 
-    def start_operator(self) -> Program:
+    def start_operator(self, kubeconfig: Path | None = None) -> Program:
         """
-        Start the operator under its own account.
+        Start the operator.
+
+        Args:
+            kubeconfig: Its way to the API server; ``None``: under its own account.
         """
-        token = self._plane.token_for(NAMESPACE, "conntrack-operator")
-        kubeconfig = self._plane.kubeconfig_for_token(token)
-        return self._start(
+        if kubeconfig is None:
+            token = self._plane.token_for(NAMESPACE, "conntrack-operator")
+            kubeconfig = self._plane.kubeconfig_for_token(token)
+        self.operator = self._start(
             "operator",
             "conntrack_operator",
             *("--kubeconfig", str(kubeconfig), "--liveness-port", "0"),
         )
+        return self.operator
 
     def start_agent(self, member: Member) -> Program:
         """
