@@ -48,6 +48,7 @@ class Fleet:
         """
         self._transport = transport
         self._answers: dict[str, asyncio.Task[None]] = {}
+        self._generations: dict[str, int] = {}
         self.rows: dict[str, ConntrackNodeRow] = {}
         self.most = 0
         """Most nodes that were changing at one instant since `forget`."""
@@ -63,9 +64,26 @@ class Fleet:
     @property
     def specs_written(self) -> int:
         """
-        Give how often a spec was created or changed: the generations know.
+        Give how often a spec was ever created or changed: the generations know.
         """
-        return sum(row.generation for row in self.rows.values())
+        return sum(self._generations.values())
+
+    @property
+    def changing(self) -> int:
+        """
+        Count the nodes that were told what they have not applied.
+        """
+        return sum(map(_changing, self.rows.values()))
+
+    @property
+    def failed(self) -> int:
+        """
+        Count the nodes that have answered that they cannot.
+        """
+        return sum(
+            row.observed_generation == row.generation and _changing(row)
+            for row in self.rows.values()
+        )
 
     def at(self, limit: int) -> int:
         """
@@ -105,6 +123,7 @@ class Fleet:
                     found |= {row.name: row for row in map(conntrack_node_row, items)}
                 self.rows = found
                 for row in found.values():
+                    self._generations[row.uid] = row.generation
                     self._look(row)
                 async with aclosing(every.watch(version, 600)) as events:
                     async for kind, obj in events:
@@ -122,7 +141,8 @@ class Fleet:
             self.rows.pop(row.name, None)
             return
         self.rows[row.name] = row
-        self.most = max(self.most, sum(map(_changing, self.rows.values())))
+        self._generations[row.uid] = row.generation
+        self.most = max(self.most, self.changing)
         self._look(row)
 
     def _look(self, row: ConntrackNodeRow) -> None:
@@ -201,7 +221,7 @@ def _report(row: ConntrackNodeRow, *, failing: bool) -> dict[str, Any]:
                 type="Ready",
                 status=ConditionStatus.FALSE if failing else ConditionStatus.TRUE,
                 reason=reason,
-                message="as told",
+                message="cannot be written" if failing else "as told",
                 observed_generation=row.generation,
                 last_transition_time="2026-01-01T00:00:00Z",
             ),

@@ -1,5 +1,5 @@
 """
-One little cluster for the tests of this folder; they leave it running and Ready.
+Little clusters for the tests of this folder; they leave them running and Ready.
 """
 
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ import pytest
 from control_plane.processes import Watch
 from control_plane.testing import control_plane_or_skip
 from demo.rehearsal import Audit, Cluster
+from faults.house import House, house
 
 
 @pytest.fixture(scope="module")
@@ -41,3 +42,13 @@ def cluster(
         running.apply(table={"maxEntries": 524288}, timeouts={"icmp": 20})
         running.wait_ready()
         yield running
+
+
+@pytest.fixture(scope="module")
+def thirty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """
+    Run a control plane with thirty Nodes, whose agents are simulated.
+    """
+    folder = tmp_path_factory.mktemp("thirty")
+    with control_plane_or_skip() as plane, house(plane, folder) as found:
+        yield found

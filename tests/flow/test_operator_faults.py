@@ -1,0 +1,50 @@
+"""
+Rollouts in which the operator, its watch or its API server fails: on real ones, the end
+and the writes beside those of a rollout without a fault.
+"""
+
+import pytest
+
+from faults.house import House
+from faults.kills import boundaries, rollout, wrong
+from faults.scenarios import EXPECTED, Scenario, play, unexpected
+from faults.stage import stage
+
+pytestmark = pytest.mark.apiserver
+
+SAMPLE = 15
+"""In `make test` the operator is killed at each so manieth write only."""
+
+
+@pytest.mark.parametrize("scenario", EXPECTED, ids=lambda each: each.__name__)
+async def test_scenario(thirty: House, scenario: Scenario) -> None:
+    """Whatever fails: the end is the right one, the budget holds, no write is idle."""
+    async with stage(thirty) as on:
+        outcome = await play(on, scenario)
+
+    assert "" == unexpected(scenario, outcome), outcome
+
+
+async def killed_at(thirty: House, every: int) -> None:
+    """Kill the operator at the writes of rollouts, and compare with a whole one."""
+    async with stage(thirty) as on:
+        await on.start_operator()
+        plain = await rollout(on)
+        assert "" == wrong(plain), plain
+        for number, moment in boundaries(sum(plain.sent.values()), every):
+            outcome = await rollout(on, number, moment)
+
+            assert "" == wrong(outcome), outcome
+            # One more for the write that was lost, and for a status said again.
+            assert outcome.sent.total() <= plain.sent.total() + 4, outcome
+
+
+async def test_killed_at_some_writes(thirty: House) -> None:
+    """Killed before or after a write, the next operator makes each node's one write."""
+    await killed_at(thirty, SAMPLE)
+
+
+@pytest.mark.faults
+async def test_killed_at_every_write(thirty: House) -> None:
+    """The same at every write of a rollout of thirty nodes."""
+    await killed_at(thirty, 1)
