@@ -32,6 +32,8 @@ class Decision:
     policy: ConntrackPolicy | None
     """Who governs the node; ``None`` for one that is let go."""
     plan: Plan
+    former: PolicyRow | None = None
+    """Who lets the node go, if it is still there; its budget is the one that counts."""
 
     @property
     def removes(self) -> bool:
@@ -106,7 +108,13 @@ def decide(
             asked = former.on_removal if former else OnRemoval.KEEP
             assert current is not None  # noqa: S101 - neither of both: skipped above
             what = release(node, current, asked)
-        found[name] = Decision(node=node, current=current, policy=policy, plan=what)
+        found[name] = Decision(
+            node=node,
+            current=current,
+            policy=policy,
+            plan=what,
+            former=former if policy is None else None,
+        )
     return Decisions(matching=matching, nodes=found)
 
 

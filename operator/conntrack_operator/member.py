@@ -7,8 +7,10 @@ Computes only.
 from dataclasses import dataclass
 from datetime import datetime
 
-from conntrack_api.node import NodeMode, NodeSpec
+from conntrack_api.node import NodeMode
+from conntrack_api.rollout import Rollout
 from conntrack_operator.decide import Decision
+from conntrack_operator.plan import Delete, Revert, Tell
 from conntrack_operator.rows import ConntrackNodeRow
 from conntrack_operator.standing import Standing, standing
 
@@ -26,6 +28,15 @@ class Member:
     """It has not been told yet what the policy asks, and that would change it."""
     unshown: bool
     refused: bool
+    leaving: bool = False
+    """Its policy lets it go and brings its baseline back."""
+
+    @property
+    def back(self) -> bool:
+        """
+        Tell whether its baseline is back, so that its object may go.
+        """
+        return self.leaving and isinstance(self.decision.plan, Delete)
 
     @property
     def reachable(self) -> bool:
@@ -76,25 +87,50 @@ class Member:
 
 
 def show(
-    decision: Decision,
-    planned: NodeSpec,
-    *,
-    unshown: bool,
-    refused: bool,
-    now: datetime,
-) -> Member:
+    decision: Decision, *, unshown: bool, refused: bool, now: datetime
+) -> Member | None:
     """
-    Show a decision to its policy's rollout.
+    Show a decision to the rollout whose budget it needs.
+
+    Returns:
+        The member; ``None`` when nothing that is decided, or was told, makes an agent
+        write: it is let go with what it has, or has nobody who could say how fast.
     """
-    row = decision.current
+    row, plan = decision.current, decision.plan
     told = row.spec if row else None
+    wants = leaving = False
+    match plan:
+        case Tell(spec=spec):
+            differs = told is None or told.revision != spec.revision
+            wants = spec.mode is NodeMode.ENFORCE and differs
+        case Revert(spec=spec) if decision.former:
+            leaving, wants = True, told is None or told.revision != spec.revision
+        case Delete(stale=False) if decision.former and told is not None:
+            leaving = told.mode is NodeMode.REVERT
+    if not leaving and not isinstance(plan, Tell):
+        return None
     return Member(
         decision=decision,
         row=row,
         standing=standing(row, now) if row else Standing.CHANGING,
         acts=told is not None and told.mode is not NodeMode.OBSERVE,
-        wants=planned.mode is NodeMode.ENFORCE
-        and (told is None or told.revision != planned.revision),
+        wants=wants,
         unshown=unshown,
         refused=refused,
+        leaving=leaving,
     )
+
+
+def budget(decision: Decision) -> tuple[str, Rollout]:
+    """
+    Give the UID of the policy whose budget a member needs, and its rules.
+
+    One that cannot be read, and lets its nodes go, has the rules that are the default.
+    """
+    policy = decision.policy
+    if policy is not None:
+        return policy.uid, policy.spec.rollout
+    former = decision.former
+    assert former is not None  # noqa: S101 - a member has one or the other
+    rules = former.policy.spec.rollout if former.policy else Rollout()
+    return former.uid, rules

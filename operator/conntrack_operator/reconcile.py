@@ -193,7 +193,9 @@ class Reconciler:
             objects=len(self._conntrack_nodes.rows),
             now=self._clock(),
         )
-        changes = [*turn.released, *removals]
+        held = {each.node.name for each in decisions.nodes.values() if each.removes}
+        held -= {each.node.name for each in removals}
+        changes = [each for each in turn.released if each.node.name not in held]
         written = await self._writer.write(list(filter(self._writer.ready, changes)))
         self._come_again(held_for)
         self._come_again(written.retry_in)

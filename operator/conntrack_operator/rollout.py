@@ -14,8 +14,7 @@ from datetime import datetime
 
 from conntrack_api.rollout import Rollout
 from conntrack_operator.decide import Decision
-from conntrack_operator.member import Member, show
-from conntrack_operator.plan import Tell
+from conntrack_operator.member import Member, budget, show
 from conntrack_operator.standing import Standing, soak_left
 
 
@@ -35,6 +34,8 @@ class Progress:
     """The halt is the nodes' word, and is to outlive their recovery and us."""
     failures: int = 0
     """Nodes that failed with what the policy asks at present."""
+    leaving: int = 0
+    """Nodes whose baseline will be brought back when their turn has come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +60,9 @@ def wave(
     """
     Hold changes back until their turn has come.
 
-    Only what makes an agent write to its kernel waits. What is told for the books, and
-    everything in mode Observe, is released at once. Removals are not decided here.
+    Only what makes an agent write to its kernel waits, so also the way back of a node
+    that is let go with Revert. What is told for the books, everything in mode Observe
+    and what is let go with Keep is released at once; `brake` looks at removals, too.
 
     Args:
         decisions: All of them, also those that have nothing to write.
@@ -73,19 +75,15 @@ def wave(
     rules: dict[str, Rollout] = {}
     released: list[Decision] = []
     for decision in decisions:
-        if decision.policy is None or not isinstance(decision.plan, Tell):
-            continue
         name = decision.node.name
         member = show(
-            decision,
-            decision.plan.spec,
-            unshown=name in unshown,
-            refused=name in refused,
-            now=now,
+            decision, unshown=name in unshown, refused=name in refused, now=now
         )
-        groups[decision.policy.uid].append(member)
-        rules[decision.policy.uid] = decision.policy.spec.rollout
-        if decision.differs and not member.wants:
+        if member is not None:
+            uid, rules[uid] = budget(decision)
+            groups[uid].append(member)
+        free = member is None or not (member.wants or member.back)
+        if decision.differs and free:
             released.append(decision)
     progress: dict[str, Progress] = {}
     for uid, members in groups.items():
@@ -113,39 +111,69 @@ def _turn(
     be mended.
     """
     limit = rules.max_unavailable.of(len(members))
-    open_ = [each for each in members if each.open]
-    failed = [each for each in members if each.reachable and each.failed]
-    waits = any(each.wants for each in members)
+    staying = [each for each in members if not each.leaving]
+    leaving = [each for each in members if each.leaving]
+    failed = [each for each in staying if each.reachable and each.failed]
+    waits = any(each.wants for each in staying)
     # Content that the API server refuses has harmed no node, and is held back by that.
     answers = sum(not each.refused for each in failed)
     lasting = waits and (halted or answers >= rules.max_failures)
     halted = lasting or len(failed) >= rules.max_failures
+    busy = sum(each.busy for each in members if each.reachable)
     chosen: list[Member] = []
-    if limit and not halted:
-        most = _canaries_left(members, rules)
-        chosen = [each for each in open_ if each.lost][:most]
-        busy = sum(each.busy for each in members if each.reachable)
-        room = max(0, min(limit - busy, most - len(chosen)))
-        chosen += [each for each in open_ if not each.lost][:room]
+    for some, stop in ((staying, halted), (leaving, False)):
+        if limit and not stop:
+            fresh = limit - busy - sum(not each.lost for each in chosen)
+            chosen += _next(some, rules, fresh)
     names = {each.decision.node.name for each in chosen}
-    held = [each for each in open_ if each.decision.node.name not in names]
+    held = [
+        each for each in members if each.open and each.decision.node.name not in names
+    ]
     healthy = [each for each in held if each.standing is not Standing.FAILED]
+    going = sum(each.leaving for each in held)
     # Fewer failures than allowed may still be all that the budget has room for.
     answers_due = any(
         each.busy and each.standing is not Standing.FAILED and not each.refused
         for each in members
         if each.reachable
     )
-    stuck = bool(failed and held) and not (halted or chosen or answers_due)
+    gone_wrong = [each for each in leaving if each.reachable and each.failed]
+    failures = len(failed) + len(gone_wrong)
+    stuck = bool(failures and held) and not (halted or chosen or answers_due)
     progress = Progress(
-        waiting=len(healthy),
+        waiting=sum(not each.leaving for each in healthy),
         paused=bool(held) and not limit,
-        halted=bool(limit) and (lasting or (bool(held) and halted)),
+        halted=bool(limit) and (lasting or (len(held) > going and halted)),
         stuck=bool(limit) and stuck,
         lasting=lasting,
-        failures=len(failed),
+        failures=failures,
+        leaving=going,
     )
+    chosen += _done(leaving, rules)
     return [each.decision for each in chosen], progress
+
+
+def _next(members: list[Member], rules: Rollout, room: int) -> list[Member]:
+    """
+    Choose from those that stay, or from those that leave: each have canaries.
+    """
+    most = _canaries_left(members, rules)
+    lost = [each for each in members if each.open and each.lost][:most]
+    fresh = [each for each in members if each.open and not each.lost]
+    return lost + fresh[: max(0, min(room, most - len(lost)))]
+
+
+def _done(leaving: list[Member], rules: Rollout) -> list[Member]:
+    """
+    Choose from the nodes whose baseline is back those whose objects may go.
+
+    Objects are all that proves to the next pass that the canaries are well, so these
+    stay until nobody needs the proof any more.
+    """
+    done = [each for each in leaving if each.back]
+    well = [each for each in done if each.standing is not Standing.CHANGING]
+    needed = any(each.wants and each.reachable for each in leaving)
+    return well[rules.canaries :] if needed else well
 
 
 def _canaries_left(members: list[Member], rules: Rollout) -> int:

@@ -53,7 +53,7 @@ def conditions(
         each for each in losses if each.winner.spec.priority == policy.spec.priority
     ]
     if row.deleting:
-        said = (_accepted(row, counts, losses), *_leaving(row, counts))
+        said = (_accepted(row, counts, losses), *_leaving(row, counts, so_far))
     elif rivals:
         text = _conflict(policy, counts, losses, rivals)
         said = (
@@ -190,12 +190,21 @@ def _held(row: PolicyRow, so_far: Progress, text: str) -> tuple[Condition, ...]:
     )
 
 
-def _leaving(row: PolicyRow, counts: NodeCounts) -> tuple[Condition, ...]:
+def _leaving(
+    row: PolicyRow, counts: NodeCounts, so_far: Progress
+) -> tuple[Condition, ...]:
     """
     Say what a policy that is being deleted still waits for.
     """
     are = "is" if counts.matched == 1 else "are"
-    text = f"Being deleted: {of_nodes(counts.matched)} {are} still to be let go."
+    text = f"Being deleted: {of_nodes(counts.matched)} {are} still to be let go"
+    if so_far.leaving:
+        text += f", {so_far.leaving} waiting"
+    if counts.failed:
+        text += f", {counts.failed} failed"
+    if so_far.paused:
+        text += "; paused, since spec.rollout.maxUnavailable is 0"
+    text += "."
     moving = PolicyReason.ROLLING_OUT
     return (
         _say(row, PolicyCondition.READY, _FALSE, moving, text),

@@ -41,6 +41,8 @@ def counted(counts: NodeCounts, so_far: Progress) -> str:
         parts.append(f"{changing} changing")
     if so_far.waiting:
         parts.append(f"{so_far.waiting} waiting")
+    if so_far.leaving:
+        parts.append(f"{so_far.leaving} waiting to be let go")
     if counts.failed:
         parts.append(f"{counts.failed} failed")
     if counts.on_hold:

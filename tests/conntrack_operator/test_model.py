@@ -14,6 +14,7 @@ from hypothesis.stateful import (
 
 from conntrack_api.conditions import ConditionStatus
 from conntrack_api.node import NodeMode, NodeSpec
+from conntrack_api.policy import OnRemoval
 from conntrack_api.rollout import Rollout, Share
 from conntrack_api.table import TableSize
 from conntrack_operator.errors import ClusterError, Conflict, Unavailable
@@ -31,7 +32,7 @@ def changing(row: ConntrackNodeRow) -> bool:
     Tell whether a node is failed, or was told what its kernel does not have yet.
     """
     spec = row.spec
-    if spec is None or spec.mode is not NodeMode.ENFORCE:
+    if spec is None or spec.mode is NodeMode.OBSERVE:
         return False
     failed = row.ready is not None and row.ready.status is ConditionStatus.FALSE
     return failed or row.applied_revision != spec.revision
@@ -82,7 +83,8 @@ class Watched(FakeCluster):
             row.name
             for row in self.conntrack_nodes.truth.values()
             if changing(row) and row.name in self.nodes.truth
-            if wanted <= dict(self.nodes.truth[row.name].labels).items()
+            if (row.spec and row.spec.mode is NodeMode.REVERT)
+            or wanted <= dict(self.nodes.truth[row.name].labels).items()
         }
 
 
@@ -157,8 +159,9 @@ class Model(RuleBasedStateMachine):
         web=st.sampled_from([False, False, True]),
         passes=st.integers(0, 4),
         failures=st.integers(1, 3),
+        on_removal=st.sampled_from(OnRemoval),
     )
-    def edit(
+    def edit(  # noqa: PLR0913 - one for each thing that people edit
         self,
         *,
         limit: int,
@@ -167,6 +170,7 @@ class Model(RuleBasedStateMachine):
         web: bool,
         passes: int,
         failures: int = 3,
+        on_removal: OnRemoval = OnRemoval.KEEP,
     ) -> None:
         """Create or edit the policy; a budget that shrinks is not yet kept to."""
         rollout = Rollout(
@@ -182,6 +186,7 @@ class Model(RuleBasedStateMachine):
                 labels={"role": "web"} if web else {},
                 table=TableSize(max_entries=limit),
                 rollout=rollout,
+                on_removal=on_removal,
             )
         )
         for _ in range(passes):

@@ -589,6 +589,45 @@ async def test_revert_from_deletion_to_the_end(world: World) -> None:
     assert {} == world.cluster.truth
 
 
+async def test_revert_node_by_node(world: World) -> None:
+    """
+    Deleted with Revert, a policy lets its nodes go within its budget, and says who
+    waits; a restart in the middle lets no second one go. Two writes for each node.
+    """
+    world.cluster.put_policy(policy(on_removal=OnRemoval.REVERT, rollout=STAGED))
+    for _ in range(8):
+        await world.run(seconds=31)
+        world.cluster.report()
+    before = len(world.cluster.writes)
+    world.cluster.delete_policy("default")
+    await world.run()
+    ready = find(world.cluster.truth["default"].status.conditions, "Ready")
+    assert ready is not None
+    assert "Being deleted: 3 nodes are still to be let go, 2 waiting." == ready.message
+
+    for number, name in enumerate(("n1", "n2", "n3")):
+        world = World(world.cluster, after=300.0 + 60 * number)
+        await world.run(passes=5)
+        modes = world.modes()
+        assert [name] == [each for each in modes if busy_reverting(world, each)]
+        world.cluster.report(name)
+        await world.run(seconds=31)
+    await world.run(seconds=31)
+
+    assert {} == world.modes()
+    assert {} == world.cluster.truth
+    writes = world.cluster.writes[before:]
+    assert 3 == sum(each.startswith("apply") for each in writes)
+    assert 3 == sum(each.startswith("delete") for each in writes)
+
+
+def busy_reverting(world: World, name: str) -> bool:
+    """Tell whether a node was told to revert and has not answered."""
+    row = world.cluster.conntrack_nodes.truth[name]
+    told = row.spec is not None and row.spec.mode is NodeMode.REVERT
+    return told and row.observed_generation != row.generation
+
+
 async def test_finalizer_follows_on_removal(world: World) -> None:
     """The finalizer is there with Revert, gone with Keep; others' stay."""
     world.cluster.put_policy(unreadable("default", finalizers=("example.com/other",)))

@@ -1,17 +1,18 @@
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conntrack_api.node import NodeMode
-from conntrack_api.policy import ConntrackPolicy, Mode
+from conntrack_api.policy import ConntrackPolicy, Mode, OnRemoval
 from conntrack_api.rollout import Rollout, Share, read
 from conntrack_api.table import TableSize
 from conntrack_operator.decide import decide
+from conntrack_operator.plan import Revert
 from conntrack_operator.rollout import Progress, Wave, wave
 from conntrack_operator.rows import ConntrackNodeRow
 from conntrack_operator.standing import SILENCE
@@ -399,6 +400,129 @@ def test_back_to_what_most_still_have() -> None:
     assert ["n001"] == changes
 
 
+LEAVING = OnRemoval.REVERT
+
+
+def gone(rollout: Rollout = ONE) -> ConntrackPolicy:
+    """
+    Make the policy while it is being deleted, and wants its baselines back.
+    """
+    return policy(on_removal=LEAVING, rollout=rollout, deleting=True)
+
+
+def reverting(name: str, *, ready: bool | None = None) -> ConntrackNodeRow:
+    """
+    Make the object of a node that was told to revert, and has answered if it has.
+    """
+    leaver = has(OLD, name)
+    nodes, rows = {name: node(name)}, {name: leaver}
+    plan = decide([policy_row(gone())], nodes, rows).nodes[name].plan
+    row = replace(leaver, spec=plan.spec, generation=2)  # type: ignore[union-attr]
+    return row if ready is None else answered(row, ready=ready)
+
+
+def test_nodes_are_let_go_within_the_budget() -> None:
+    """A deleted policy that reverts is no reason to change all kernels at once."""
+    rules = replace(ONE, max_unavailable=Share(2))
+
+    found = turn(gone(rules), [reverting("n000"), *fleet(OLD, 4, start=1)])
+
+    assert ["n001"] == chosen(found)
+    assert Progress(leaving=3) == so_far(found)
+
+
+def test_nodes_are_let_go_at_once_with_keep() -> None:
+    """That writes to no kernel, so it needs no budget."""
+    found = turn(policy(rollout=ONE, deleting=True), fleet(OLD, 10))
+
+    assert 10 == len(chosen(found))
+    assert {} == found.progress
+
+
+def test_canaries_of_those_that_leave() -> None:
+    """
+    One goes back first; its object stays to prove it until all others were told.
+    """
+    asked = gone(Rollout(max_unavailable=Share(5), canaries=1))
+    others = fleet(OLD, 3, start=1)
+
+    assert ["n000"] == chosen(turn(asked, fleet(OLD, 4)))
+    assert [] == chosen(turn(asked, [reverting("n000"), *others]))
+    back = reverting("n000", ready=True)
+    assert ["n001", "n002", "n003"] == chosen(turn(asked, [back, *others]))
+    rest = [reverting(each.name) for each in others]
+    assert ["n000"] == chosen(turn(asked, [back, *rest]))
+
+
+def test_those_that_stay_and_those_that_leave_share_a_budget() -> None:
+    """A policy's budget counts all kernels that it changes, whatever for."""
+    rules = replace(ONE, max_unavailable=Share(3))
+    every = asks(rules, on_removal=LEAVING)
+    asked = asks(rules, on_removal=LEAVING, labels={"role": "web"})
+    nodes = {f"n{index}": node(f"n{index}", role="web") for index in range(3)}
+    nodes |= {f"n{index}": node(f"n{index}", role="db") for index in range(3, 6)}
+    rows = {name: has(OLD, name) for name in nodes}
+    rows["n0"] = busy(every, "n0")
+    decisions = decide([policy_row(asked)], nodes, rows).nodes.values()
+
+    found = wave(decisions, unshown=(), refused=(), now=NOW)
+
+    assert ["n1", "n2"] == chosen(found)
+    assert Progress(leaving=3) == so_far(found)
+
+
+def test_node_that_cannot_go_back_holds_up_the_others() -> None:
+    """It stays part of the budget; a halt of the policy is another matter."""
+    failed = reverting("n000", ready=False)
+
+    found = turn(gone(), [failed, *fleet(OLD, 3, start=1)], halted={OLD.uid})
+
+    assert [] == chosen(found)
+    assert Progress(leaving=3, stuck=True, failures=1) == so_far(found)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(["old", "busy", "failed", "back", "silent", "held", "unshown"]),
+        max_size=10,
+    ),
+    st.integers(0, 6),
+    st.integers(0, 3),
+)
+def test_letting_go_keeps_to_the_budget(
+    drawn: list[str], limit: int, canaries: int
+) -> None:
+    """In any state, what was healthy and is told to go back fits into the budget."""
+    asked = gone(Rollout(max_unavailable=Share(limit), canaries=canaries))
+    named = [(state, f"n{number:02}") for number, state in enumerate(drawn)]
+    made: Mapping[str, Callable[[str], ConntrackNodeRow]] = {
+        "busy": reverting,
+        "failed": lambda name: reverting(name, ready=False),
+        "back": lambda name: reverting(name, ready=True),
+        "silent": lambda name: silent(has(OLD, name)),
+        "held": lambda name: replace(has(OLD, name), hold=True),
+    }
+    rows = [
+        made[state](name) if state in made else has(OLD, name) for state, name in named
+    ]
+    unshown = {name for state, name in named if state == "unshown"}
+
+    found = turn(asked, rows, unshown=unshown)
+
+    told = {each.node.name for each in found.released if isinstance(each.plan, Revert)}
+    state_of = {name: state for state, name in named}
+    assert {"old"} >= {state_of[name] for name in told}
+    busy_ = [state for state in drawn if state in {"busy", "failed", "unshown"}]
+    assert not told or len(told) + len(busy_) <= limit
+    proved = drawn.count("back")
+    assert len(told) <= canaries or proved >= min(canaries, len(drawn))
+    gone_ = set(chosen(found)) - told
+    assert {"back"} >= {state_of[name] for name in gone_}
+    if "old" in drawn and drawn.count("back") >= canaries:
+        assert drawn.count("back") - len(gone_) >= canaries
+
+
 states = st.sampled_from(
     [
         "old",
@@ -433,6 +557,7 @@ def make(state: str, name: str, asked: ConntrackPolicy) -> ConntrackNodeRow | st
     return rows.get(state, has(OLD, name))
 
 
+@settings(deadline=None)
 @given(
     st.lists(states, max_size=12),
     st.integers(0, 12),
