@@ -12,6 +12,7 @@ from typing import Annotated, Final
 
 from conntrack_api.bounds import Items, Range, Text
 from conntrack_api.conditions import Condition
+from conntrack_api.growth import NodeGrowth
 from conntrack_api.policy import ExistingEntries, Pressure
 from conntrack_api.sizing import Sized
 from conntrack_api.table import DEFAULT_STALL, MAX_STALL, Adjust
@@ -93,7 +94,7 @@ class NodeSpec:
     node_uid: Annotated[str, Text(64)]
     """UID of the Node object this was planned for; never changes."""
     revision: Annotated[str, Text(32)]
-    """Hash of mode, adjust, settings and pressure; the agent answers with it."""
+    """Hash of mode, adjust, settings, pressure, growth; the agent answers with it."""
     mode: NodeMode
     adjust: Adjust = Adjust.EXACT
     settings: Mapping[str, int] = field(default_factory=dict)
@@ -110,6 +111,8 @@ class NodeSpec:
     max_stall_milliseconds: Annotated[int, Range(1, MAX_STALL)] = DEFAULT_STALL
     existing_entries: ExistingEntries = ExistingEntries.KEEP
     """What becomes of idle entries that outlive the timeouts."""
+    growth: NodeGrowth | None = None
+    """``None``: the limit in `settings` is the last word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +129,8 @@ class TableStatus:
     """Most entries since the report before, looked at every second."""
     peak_percent: int = 0
     """The same of the limit, rounded down; 0 without a limit."""
+    grown_from: int | None = None
+    """The limit that was told, while the agent has grown past it; else ``None``."""
     memory_bytes: int = 0
     """What the tables of all namespaces and the buckets take; measured if possible."""
 

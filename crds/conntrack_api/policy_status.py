@@ -27,6 +27,8 @@ class NodeCounts:
     """Have not reported for too long; counted nowhere else but in `matched`."""
     on_hold: int = 0
     """Left alone at a person's wish; neither waited for nor failed."""
+    grown: int = 0
+    """Have made their tables larger than they were told, as the policy lets them."""
     pressured: int = 0
     """Report ConntrackPressure."""
 

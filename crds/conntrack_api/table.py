@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 from conntrack_api.bounds import Range
 from conntrack_api.errors import Problem
+from conntrack_api.growth import Growth
 from conntrack_api.settings import (
     MAX_BUCKETS,
     MAX_ENTRIES,
@@ -48,6 +49,8 @@ class TableSize:
     entries_per_bucket: Annotated[int, Range(1, MAX_ENTRIES_PER_BUCKET)] | None = None
     buckets: Annotated[int, Range(MIN_BUCKETS, MAX_BUCKETS)] | None = None
     adjust: Adjust = Adjust.EXACT
+    growth: Growth | None = None
+    """``None``: the agent never makes the table larger by itself."""
     max_stall_milliseconds: Annotated[int, Range(1, MAX_STALL)] = DEFAULT_STALL
 
     def problems(self) -> tuple[Problem, ...]:

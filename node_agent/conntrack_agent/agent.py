@@ -16,6 +16,8 @@ from conntrack_agent.clamp import limits
 from conntrack_agent.diff import diff
 from conntrack_agent.enforce import Enforcer, Kernel
 from conntrack_agent.errors import KernelError
+from conntrack_agent.growing import grow
+from conntrack_agent.growth import grown_spec, told_revision
 from conntrack_agent.memory import Accepted
 from conntrack_agent.meter import Counters, Meter
 from conntrack_agent.notes import Journal, Notes
@@ -24,8 +26,11 @@ from conntrack_agent.observe import observe
 from conntrack_agent.report import report
 from conntrack_agent.walk import Entries, Walk
 from conntrack_api.node import ConntrackNode, NodeMode, NodeStatus
+from conntrack_api.settings import NF_CONNTRACK_MAX
 
 log = logging.getLogger("conntrack_agent")
+
+_MAX = NF_CONNTRACK_MAX.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +70,7 @@ class Agent:
             sources: What else there is to look at.
         """
         self._kernel = kernel
+        self._clock = clock
         self._meter = Meter(kernel, sources.counters, clock=clock)
         self._notes = Notes(journal)
         self._enforcer = Enforcer(
@@ -180,9 +186,12 @@ class Agent:
         if accepted is None or self._notes.memory.absent:
             self._walk.aim(None)
             return None
-        spec, boot_id = accepted.spec, seen.host.boot_id
+        told, boot_id = accepted.spec, seen.host.boot_id
         if boot_id:
             self._begin(seen)
+            if accepted.hold is None:
+                grow(told, seen, self._notes, self._clock())
+        spec = grown_spec(told, self._notes.memory.grown)
         if spec.mode == NodeMode.OBSERVE:
             difference = diff(spec, seen)
             found = Findings(
@@ -195,8 +204,11 @@ class Agent:
             seen, found = self._enforcer.enforce(spec, seen, accepted.hold)
         load = self._meter.look(seen, self._notes.memory.counters)
         found = self._walk.said(replace(found, load=load), limits(spec, seen, found))
+        grown = told.settings.get(_MAX) if spec is not told else None
+        applied = told_revision(found.applied_revision)
+        found = replace(found, grown_from=grown, applied_revision=applied)
         self._last = report(
-            spec, accepted.generation, seen, found, last=self._last, now=now
+            told, accepted.generation, seen, found, last=self._last, now=now
         )
         return self._last
 

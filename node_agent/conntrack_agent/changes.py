@@ -100,6 +100,8 @@ class Findings:
     """How long a change is still on trial, for a message; empty: it is not."""
     rolled_back: str = ""
     """Why a change was taken back, for a message; empty: it was not."""
+    grown_from: int | None = None
+    """The told limit, while ours is larger; ``None``: it is as told."""
     hold: str | None = None
     """Why a person wants nothing to be written; ``None``: nobody does."""
     journal: str = ""

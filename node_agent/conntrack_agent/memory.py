@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from conntrack_agent.changes import Change
 from conntrack_agent.counters import Sample
 from conntrack_agent.gate import Trial
+from conntrack_agent.growth import Grown, kept
 from conntrack_agent.stall import (
     LONGEST_REST,
     NANOSECONDS_PER_ENTRY,
@@ -81,6 +82,8 @@ class Memory:
 
     trial: Trial | None = None
     """What is not kept yet, or was taken back; the latter outlives a boot."""
+    grown: Grown | None = None
+    """The size that we have chosen by ourselves; ``None``: the told one."""
     resize_after: float = 0.0
     """Before that no further resize of the buckets, monotonic seconds."""
     nanoseconds_per_entry: int = NANOSECONDS_PER_ENTRY
@@ -139,7 +142,13 @@ class Memory:
         """
         over = self.reverted and accepted.spec.mode != NodeMode.REVERT
         baseline = {} if over else self.baseline
-        return replace(self, accepted=accepted, absent=False, baseline=baseline)
+        return replace(
+            self,
+            accepted=accepted,
+            absent=False,
+            baseline=baseline,
+            grown=kept(self.grown, accepted.spec),
+        )
 
     def intending(
         self,

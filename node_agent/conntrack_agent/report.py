@@ -70,6 +70,7 @@ def report(
             used_percent=max(0, seen.used_percent),
             peak_entries=peak,
             peak_percent=peak * 100 // limit if limit else 0,
+            grown_from=found.grown_from,
             memory_bytes=found.load.memory_bytes,
         ),
         drops=found.load.drops,

@@ -72,6 +72,8 @@ def ready(spec: NodeSpec, generation: int, found: Findings) -> Condition:
     asked = len(spec.settings)
     without = f"; this kernel has no {', '.join(lacking)}" if lacking else ""
     message = f"{asked - len(lacking)} of {asked} settings are as asked{without}"
+    if found.grown_from is not None:
+        message += f"; the limit has grown from {found.grown_from} (table.growth)"
     return answer(_TRUE, NodeReason.APPLIED, message)
 
 

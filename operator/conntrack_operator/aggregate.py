@@ -110,6 +110,7 @@ def aggregate(
         failed=tally[_State.FAILED],
         unreachable=tally[_State.UNREACHABLE],
         on_hold=tally[_State.ON_HOLD],
+        grown=sum(map(_grown, reachable)),
         pressured=sum(map(_pressured, reachable)),
     )
     fullest = _fullest(nodes)
@@ -145,6 +146,14 @@ def _pressured(node: Governed) -> bool:
     """
     pressure = node.row.pressure if node.row else None
     return pressure is not None and pressure.status is ConditionStatus.TRUE
+
+
+def _grown(node: Governed) -> bool:
+    """
+    Tell whether a node has made its table larger than it was told.
+    """
+    table = node.row.table if node.row else None
+    return table is not None and table.grown_from is not None
 
 
 def _used(node: Governed) -> int:

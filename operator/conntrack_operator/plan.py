@@ -17,7 +17,7 @@ from conntrack_api.node import NodeMode, NodeSpec, PolicyRef
 from conntrack_api.policy import ConntrackPolicy, ExistingEntries, Mode, OnRemoval
 from conntrack_api.table import DEFAULT_STALL, Adjust, TableSize
 from conntrack_operator.rows import ConntrackNodeRow, NodeRow
-from conntrack_operator.table import OwnSize, fixed, own
+from conntrack_operator.table import GROWTH, OwnSize, fixed, growth, own
 
 _REVISION_LENGTH: Final = 16
 """Hexadecimal digits: 64 bits, so that two contents never meet in one fleet."""
@@ -96,13 +96,14 @@ def wish(policy: ConntrackPolicy) -> Wish:
         adjust=spec.table.adjust if spec.table else Adjust.EXACT,
         settings={**size, **spec.timeouts, **flags},
         pressure=spec.pressure,
+        growth=growth(table, GROWTH * given) if table and given is not None else None,
         soak_seconds=spec.rollout.soak_seconds,
         max_stall_milliseconds=(
             spec.table.max_stall_milliseconds if spec.table else DEFAULT_STALL
         ),
         existing_entries=spec.existing_entries,
     )
-    facts_first = replace(numbers, mode=NodeMode.OBSERVE, settings={})
+    facts_first = replace(numbers, mode=NodeMode.OBSERVE, settings={}, growth=None)
     return Wish(facts_first=_revised(facts_first), numbers=_revised(numbers), table=own)
 
 
@@ -165,7 +166,7 @@ def release(node: NodeRow, current: ConntrackNodeRow, on_removal: OnRemoval) -> 
 
 def revision(spec: NodeSpec) -> str:
     """
-    Hash what the agent acts on: mode, adjust, settings, pressure, existing entries.
+    Hash what the agent acts on, soak, stall and sentences for people left out.
 
     Returns:
         The same for the same content, on every machine and in every release.
@@ -179,6 +180,8 @@ def revision(spec: NodeSpec) -> str:
     if spec.existing_entries is not ExistingEntries.KEEP:
         # Left out otherwise, so that a release that knows the field changes no node.
         content["existingEntries"] = spec.existing_entries
+    if spec.growth is not None:
+        content["growth"] = to_object(spec.growth)
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:_REVISION_LENGTH]
 
@@ -214,7 +217,12 @@ def _own_size(asked: Wish, current: ConntrackNodeRow | None) -> NodeSpec:
     found = own(asked.table, current)
     if found not in asked.sized:
         settings = {**dict(found.settings), **asked.numbers.settings}
-        numbers = replace(asked.numbers, settings=settings, sizing=found.sized)
+        numbers = replace(
+            asked.numbers,
+            settings=settings,
+            sizing=found.sized,
+            growth=found.growth,
+        )
         asked.sized[found] = _revised(numbers)
     return asked.sized[found]
 

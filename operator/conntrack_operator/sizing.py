@@ -78,20 +78,28 @@ def size(asked: Sizing, ratio: int, machine: Machine) -> Size:
     fixed = max(cores, floor, key=lambda each: each.entries)
     peak = Size(entries=_peak(asked, machine, fixed.entries), term=SizingTerm.PEAK)
     found = max(fixed, peak, key=lambda each: each.entries)
-    caps = [Size(entries=asked.ceiling, term=SizingTerm.CEILING)]
-    if machine.memory_bytes > 0:
-        allowed = machine.memory_bytes * asked.memory_percent // 100
-        most = allowed * ratio // (ENTRY_BYTES * ratio + BUCKET_BYTES)
-        caps.append(Size(entries=_down(most), term=SizingTerm.MEMORY))
-    cap = min(caps, key=lambda each: each.entries)
-    if cap.entries < found.entries:
-        found = cap
+    most = cap(asked, ratio, machine)
+    if most.entries < found.entries:
+        found = most
     crowded = machine.entries * LIVE_PERCENT // 100 > found.entries
     if crowded and machine.told > found.entries:
         found = Size(entries=machine.told, term=SizingTerm.LIVE_ENTRIES)
     return Size(
         entries=max(MIN_ENTRIES, min(MAX_ENTRIES, found.entries)), term=found.term
     )
+
+
+def cap(asked: Sizing, ratio: int, machine: Machine) -> Size:
+    """
+    Give the most that a node's limit may be, by the ceiling and by its memory.
+    """
+    most = Size(entries=asked.ceiling, term=SizingTerm.CEILING)
+    if machine.memory_bytes > 0:
+        allowed = machine.memory_bytes * asked.memory_percent // 100
+        fits = _down(allowed * ratio // (ENTRY_BYTES * ratio + BUCKET_BYTES))
+        if fits < most.entries:
+            return Size(entries=fits, term=SizingTerm.MEMORY)
+    return most
 
 
 def _peak(asked: Sizing, machine: Machine, fixed: int) -> int:

@@ -49,6 +49,8 @@ def counted(counts: NodeCounts, so_far: Progress) -> str:
         parts.append(f"{counts.on_hold} on hold")
     if counts.unreachable:
         parts.append(f"{counts.unreachable} not reporting")
+    if counts.grown:
+        parts.append(f"{counts.grown} grown past what was told")
     return ", ".join(parts) + "."
 
 

@@ -58,7 +58,8 @@ def ready(api: Api, generation: int) -> int:
     Returns:
         The policy's own generation.
     """
-    counts = dict.fromkeys(("progressing", "failed", "unreachable", "onHold"), 0)
+    others = ("progressing", "failed", "unreachable", "onHold", "grown")
+    counts = dict.fromkeys(others, 0)
     status = {
         "observedGeneration": generation,
         "nodes": counts | {"matched": 3, "updated": 3, "pressured": 1},

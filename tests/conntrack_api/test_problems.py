@@ -51,7 +51,7 @@ def test_every_problem_is_told_at_once() -> None:
     duration = f"must be {ALLOWED}"
     fields = (
         "one of the fields maxEntries, sizing, entriesPerBucket, buckets, adjust, "
-        "maxStallMilliseconds"
+        "growth, maxStallMilliseconds"
     )
     assert [
         f"spec.nodeSelector: required, must be {selector}",

@@ -197,6 +197,20 @@ def test_pressured_is_counted_beside_the_state() -> None:
     assert expected == fold(governed(near), governed(silent, name="n2")).nodes
 
 
+def test_grown_nodes_are_counted() -> None:
+    """A node that has grown by itself is up to date, and is counted besides."""
+    row = answered(told())
+    assert row.table is not None
+    grown = replace(row, table=replace(row.table, grown_from=50_000))
+
+    found = fold(governed(grown))
+
+    assert NodeCounts(matched=1, updated=1, grown=1) == found.nodes
+    ready = find(found.conditions, "Ready")
+    assert ready is not None
+    assert "1 of 1 node up to date, 1 grown past what was told." == ready.message
+
+
 def test_fullest_nodes() -> None:
     """The five fullest are named with their numbers; ties go by name."""
     fills = {"a": 10, "b": 90, "c": 50, "d": 50, "e": 20, "f": 0, "g": 5}

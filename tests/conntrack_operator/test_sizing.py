@@ -4,13 +4,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from conntrack_api.node import TableStatus
+from conntrack_api.growth import Growth, NodeGrowth
+from conntrack_api.node import NodeSpec, TableStatus
 from conntrack_api.sizing import Sized, Sizing, SizingTerm
 from conntrack_api.table import TableSize
-from conntrack_operator.plan import Tell, plan, wish
+from conntrack_operator.plan import Tell, Wish, plan, wish
 from conntrack_operator.rows import ConntrackNodeRow
 from conntrack_operator.sizing import Machine, size
-from conntrack_operator.testing import FACTS, conntrack_node, node, policy
+from conntrack_operator.testing import FACTS, answered, conntrack_node, node, policy
 from generate.sizing_page import GIB, MACHINES, kernel, kube_proxy
 
 RATIO = 4
@@ -205,6 +206,83 @@ def test_peak_that_the_agent_reports() -> None:
     assert filled is not None
     assert 606_208 == grown.settings["nf_conntrack_max"]
     assert 180_224 == filled.settings["nf_conntrack_max"]
+
+
+def grows(*, sized: bool) -> TableSize:
+    """Make a table that may grow, of a size of its own or of a fixed one."""
+    if sized:
+        return TableSize(sizing=DEFAULT, growth=Growth())
+    return TableSize(max_entries=131_072, growth=Growth(at_percent=70, factor=4))
+
+
+def observing(asked: Wish) -> ConntrackNodeRow:
+    """Make the row of a node that has reported its facts."""
+    return conntrack_node(
+        spec=replace(asked.facts_first, node_uid=node().uid), facts=FACTS
+    )
+
+
+def reported(limit: int, entries: int, told: NodeSpec) -> ConntrackNodeRow:
+    """Make the row of a node that has grown to a limit."""
+    row = answered(conntrack_node(spec=told, facts=FACTS))
+    table = TableStatus(
+        entries=entries,
+        max_entries=limit,
+        buckets=limit // 4,
+        used_percent=entries * 100 // limit,
+        grown_from=131_072,
+    )
+    return replace(row, table=table, peak_entries=entries)
+
+
+@pytest.mark.parametrize(
+    ("sized", "expected"),
+    [
+        pytest.param(
+            False,
+            NodeGrowth(at_percent=70, factor=4, ceiling=1_048_576),
+            id="eight times a fixed limit",
+        ),
+        pytest.param(
+            True,
+            NodeGrowth(at_percent=80, factor=2, ceiling=1_064_960),
+            id="what 5 % of 8 GiB hold",
+        ),
+    ],
+)
+def test_growth_is_told_with_its_end(
+    sized: bool,  # noqa: FBT001 - a table's column
+    expected: NodeGrowth,
+) -> None:
+    """A node is told numbers only: when, by how much, and where it ends."""
+    asked = wish(policy(table=grows(sized=sized)))
+    told = plan(asked, node(), observing(asked))
+
+    assert isinstance(told, Tell)
+    assert expected == told.spec.growth
+    assert asked.facts_first.growth is None
+
+
+@pytest.mark.parametrize("sized", [False, True])
+def test_growth_is_not_fought(sized: bool) -> None:  # noqa: FBT001 - drawn
+    """What a node has grown to by itself makes no plan smaller than it was told."""
+    asked = wish(policy(table=grows(sized=sized)))
+    first = plan(asked, node(), observing(asked))
+    assert isinstance(first, Tell)
+    for entries in (105_000, 200_000, 90_000):
+        again = plan(asked, node(), reported(262_144, entries, first.spec))
+        assert isinstance(again, Tell)
+        limit = again.spec.settings["nf_conntrack_max"]
+        assert limit == 131_072 or limit >= 262_144
+
+
+def test_growth_is_a_change_like_any_other() -> None:
+    """To allow it or to take it back reaches the nodes in stages."""
+    plain, growing = TableSize(max_entries=131_072), grows(sized=False)
+
+    revisions = {wish(policy(table=each)).numbers.revision for each in (plain, growing)}
+
+    assert 2 == len(revisions)
 
 
 def test_lost_facts_change_no_size() -> None:

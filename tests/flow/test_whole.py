@@ -167,3 +167,41 @@ def test_agent_away_is_not_ready(cluster: Cluster) -> None:
     cluster.wait_ready()
 
     assert (2, 2, 0) == counts()
+
+
+def test_full_table_grows_and_says_so(cluster: Cluster) -> None:
+    """
+    When the fill passes the threshold the agent grows the table by itself; node and
+    policy say so, and an edit with the same numbers leaves it as large as it became.
+    """
+    member = cluster.members[1]
+    count = member.root / "proc/sys/net/netfilter/nf_conntrack_count"
+    table = {"maxEntries": 20_000, "growth": {"atPercent": 80, "factor": 2}}
+    cluster.apply(table=table, timeouts={"icmp": 30})
+    cluster.wait_ready()
+
+    count.write_text("17000\n")
+    until(
+        lambda: (
+            cluster.get("conntracknode", member.name)["status"]["table"].get(
+                "grownFrom"
+            )
+            == 20_000
+        ),
+        "the node says that it has grown",
+    )
+    until(
+        lambda: (
+            cluster.get("conntrackpolicy", "everything")["status"]["nodes"]["grown"]
+            == 1
+        ),
+        "the policy counts it",
+    )
+    assert ["20000", "40000"] == [each["nf_conntrack_max"] for each in cluster.values()]
+    cluster.apply(table=table, timeouts={"icmp": 31})
+    cluster.wait_ready()
+
+    assert [("20000", "31"), ("40000", "31")] == [
+        (each["nf_conntrack_max"], each["nf_conntrack_icmp_timeout"])
+        for each in cluster.values()
+    ]
