@@ -164,30 +164,30 @@ class ApiCluster:
         Raises:
             Conflict: It has changed meanwhile.
         """
-        preconditions = {"uid": row.uid, "resourceVersion": row.resource_version}
-        body = {
-            "apiVersion": "v1",
-            "kind": "DeleteOptions",
-            "preconditions": preconditions,
-        }
+        this = {"uid": row.uid, "resourceVersion": row.resource_version}
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": this}
         path = f"{CONNTRACK_NODES}/{row.name}"
         await self._transport.call(Request(method="DELETE", path=path, body=body))
 
     async def apply_policy_status(self, row: PolicyRow, status: PolicyStatus) -> None:
         """
-        Replace what we said about a policy, but for its halt.
+        Replace what we said about whatever has the name now, but for its halt.
         """
         said = to_object(replace(status, halted_generation=None))
-        await self._say(row, said, FIELD_MANAGER)
+        await self._say({"name": row.name}, said, FIELD_MANAGER)
 
     async def record_halt(self, row: PolicyRow) -> None:
         """
         Write down that the rollout of a policy's present generation has halted.
 
+        Bound to its version: in a status the API server overlooks the UID.
+
         Raises:
+            Conflict: It is another one now, or has changed meanwhile.
             Invalid: That of a later generation has.
         """
-        await self._say(row, {"haltedGeneration": row.generation}, HALTS)
+        meta = {"name": row.name, "resourceVersion": row.resource_version}
+        await self._say(meta, {"haltedGeneration": row.generation}, HALTS)
 
     async def set_finalizers(self, row: PolicyRow, finalizers: tuple[str, ...]) -> None:
         """
@@ -220,13 +220,12 @@ class ApiCluster:
         body = event_object(event, now)
         await self._transport.call(Request(method="POST", path=EVENTS, body=body))
 
-    async def _say(self, row: PolicyRow, status: Json, owner: str) -> None:
+    async def _say(self, meta: Mapping[str, str], status: Json, owner: str) -> None:
         """
-        Apply a part of a policy's status; to whatever has the name now, UID or not.
+        Apply a part of a policy's status.
         """
-        meta = {"name": row.name}
-        path, content = f"{POLICIES}/{row.name}/status", {"status": status}
-        await self._apply(path, policy.KIND, meta, content, owner)
+        path = f"{POLICIES}/{meta['name']}/status"
+        await self._apply(path, policy.KIND, meta, {"status": status}, owner)
 
     async def _apply(
         self,

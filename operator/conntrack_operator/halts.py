@@ -7,14 +7,17 @@ once: neither a write that fails nor a list that is late lifts a halt.
 """
 
 import logging
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Final, Protocol
 
-from conntrack_operator.errors import ClusterError, Invalid
+from conntrack_operator.errors import ClusterError, Conflict, Invalid, NotFound
 from conntrack_operator.rollout import Progress
 from conntrack_operator.rows import PolicyRow
 
 logger = logging.getLogger(__name__)
+
+REPLAN_SECONDS: Final = 1.0
+"""Pause after a conflict: the next list will show what came between."""
 
 RETRY_SECONDS: Final = 10.0
 """Pause after a write that failed."""
@@ -26,17 +29,25 @@ class Cluster(Protocol):
     async def record_halt(self, row: PolicyRow) -> None:
         """
         Write down that the rollout of a policy's present generation has halted.
+
+        Raises:
+            Conflict: The policy is not, or no longer, the one that was looked at.
         """
 
 
 class Halts:
     """Remembers the halts of this process until the policies show them."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, *, look_again: Callable[[], None]) -> None:
         """
         Start with what the policies say.
+
+        Args:
+            cluster: Keeps the policies.
+            look_again: Has them listed anew for the next pass.
         """
         self._cluster = cluster
+        self._look_again = look_again
         self._seen: dict[str, int] = {}
         self._recorded: dict[str, int] = {}
 
@@ -76,9 +87,13 @@ class Halts:
                 await self._cluster.record_halt(row)
             except Invalid:
                 pass  # that of a later generation: ours is history
+            except (Conflict, NotFound):
+                self._look_again()
+                retry = REPLAN_SECONDS
+                continue
             except ClusterError as error:
                 logger.warning("a halt is not written down yet: %s", error)
-                retry = RETRY_SECONDS
+                retry = retry or RETRY_SECONDS
                 continue
             self._recorded[row.uid] = row.generation
         return retry

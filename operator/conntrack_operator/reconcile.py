@@ -83,7 +83,7 @@ class Reconciler:
         counts = agents.counts if agents else lambda _: None
         self._policies = Policies(cluster, self._recorder, agents=counts, clock=clock)
         self._brake = Brake()
-        self._halts = Halts(cluster)
+        self._halts = Halts(cluster, look_again=self._policies.changed)
         self._writer = Writer(cluster, clock=clock, sleep=sleep, now=now, epoch=epoch)
         self._epoch = epoch
         self.due_at = clock() + PASS_SECONDS

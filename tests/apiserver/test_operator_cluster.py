@@ -302,10 +302,37 @@ async def test_halt(world: World) -> None:
 
     await world.cluster.record_halt(second)
     await world.cluster.apply_policy_status(second, PolicyStatus())
-    with pytest.raises(Invalid):
+    with pytest.raises(Conflict):
         await world.cluster.record_halt(first)
+    last = await only(world)
+    with pytest.raises(Invalid):
+        await world.cluster.record_halt(replace(last, generation=1))
 
-    assert 2 == (await only(world)).status.halted_generation
+    assert last == await only(world)
+    assert 2 == last.status.halted_generation
+
+
+async def test_halt_of_another_policy(world: World) -> None:
+    """
+    A policy that was made anew under the name inherits no halt, and gets its own.
+
+    Nor does one that is not made anew get any.
+    """
+    world.put_policy("one", 600)
+    world.put_policy("one", 700)
+    former = await only(world)
+    world.delete_policy("one")
+    with pytest.raises(NotFound):
+        await world.cluster.record_halt(former)
+    world.put_policy("one", 800)
+    made = await only(world)
+
+    with pytest.raises(Conflict):
+        await world.cluster.record_halt(former)
+
+    assert made == await only(world)
+    await world.cluster.record_halt(made)
+    assert 1 == (await only(world)).status.halted_generation
 
 
 async def test_finalizers(world: World) -> None:

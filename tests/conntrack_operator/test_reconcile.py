@@ -376,6 +376,26 @@ async def test_halt_that_cannot_be_written_down(world: World) -> None:
     assert [] == [each for each in writes if "apply" in each]
 
 
+async def test_halt_of_a_policy_that_changed_meanwhile(world: World) -> None:
+    """A conflict has the policies listed anew, without anybody who rings."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+    world.cluster.put_policy(policy(rollout=STAGED, table=LARGER))
+    await world.run()
+    world.cluster.report("n1", ready=False, reason="NotEnoughMemory")
+    world.cluster.answers["halt"] = [Conflict("409")]
+    world.time.now += 20
+    lists = world.cluster.calls.count("policies")
+
+    await world.reconciler.run_pass()
+    due_in = world.due_in()
+    await world.reconciler.run_pass()
+
+    assert due_in <= 1
+    assert lists + 1 == world.cluster.calls.count("policies")
+    assert 2 == world.cluster.truth["default"].status.halted_generation
+
+
 async def test_halt_of_an_earlier_generation_is_history(world: World) -> None:
     """A halt that comes too late, after an edit, is neither written nor in force."""
     await halted(world)
@@ -386,7 +406,7 @@ async def test_halt_of_an_earlier_generation_is_history(world: World) -> None:
     await world.run(seconds=20)
     later = world.cluster.truth["default"].status.halted_generation
 
-    with pytest.raises(Invalid):
+    with pytest.raises(Conflict):
         await world.cluster.record_halt(row)
 
     assert later == world.cluster.truth["default"].generation == row.generation + 1

@@ -121,6 +121,8 @@ class FakeApi:
         """
         self._fail("halt")
         current = self._policy(row)
+        if current.resource_version != row.resource_version:
+            raise Conflict(row.name)
         if row.generation < (current.status.halted_generation or 0):
             raise Invalid("status.haltedGeneration never goes down")
         self.writes.append(f"halt {row.name}")
