@@ -138,12 +138,14 @@ class ApiCluster:
         Write this node's status by server-side apply; the whole of it is ours.
 
         Args:
-            uid: UID of the object meant; another object of this name is not touched.
+            uid: UID of the object meant. The API server overlooks it in a status, so
+                a late one stands in an object that was made anew, until that one has
+                been heard of and answered.
             status: Replaces what we wrote before.
 
         Raises:
             NotFound: The object is gone.
-            Invalid: It is another one now, or the content is refused.
+            Invalid: The content is refused.
             ClusterError: Any other answer.
         """
         content = {

@@ -214,6 +214,32 @@ def test_a_third_manager_is_told_who_owns_the_field(api: Api) -> None:
     assert ".spec.mode" in answer.message
 
 
+def test_a_status_is_not_bound_to_a_uid(api: Api) -> None:
+    """
+    The API server overlooks the UID in a status: what an agent says of an object that
+    is gone stands in the one that was made anew, until it has answered that one.
+    """
+    name = "made-anew"
+    path = f"conntracknodes/{name}"
+    former = api.apply(path, node(name), OPERATOR).body["metadata"]["uid"]
+    api.send("DELETE", path)
+    api.apply(path, node(name, revision="4"), OPERATOR)
+
+    def says(uid: str, **status: object) -> Answer:
+        body = answer_of(name, NodeStatus(observed_generation=1)) | {"status": status}
+        body["metadata"] |= {"uid": uid}
+        return api.apply(path + "/status", body, AGENT)
+
+    late = says(former, observedGeneration=1, appliedRevision="3")
+    own = late.body["metadata"]["uid"]
+    corrected = says(own, observedGeneration=1, appliedRevision="4")
+
+    assert (200, 200) == (late.code, corrected.code), late.message
+    assert own != former
+    assert "3" == late.body["status"]["appliedRevision"]
+    assert "4" == corrected.body["status"]["appliedRevision"]
+
+
 def test_no_status_takes_a_halt_away(api: Api) -> None:
     """
     The halt has an owner of its own: what is said later leaves it, and it never sinks.

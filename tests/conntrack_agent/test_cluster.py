@@ -254,7 +254,7 @@ def test_lines_may_be_cut_anywhere(server: Server, cluster: ApiCluster) -> None:
 
 
 def test_the_status_is_applied(server: Server, cluster: ApiCluster) -> None:
-    """One server-side apply of the status alone, bound to the UID."""
+    """One server-side apply of the status alone, which names the object meant."""
     server.answers = [reply(200, obj())]
 
     cluster.apply_status("object-uid", NodeStatus(observed_generation=4))
