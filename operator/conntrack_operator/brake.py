@@ -1,7 +1,10 @@
 """
-Brake: nothing is taken away from a node before it was seen twice.
+Brake: an absence moves no node before it was seen twice.
 
-Computes only, but remembers since when each removal has been wanted. The first
+What an absence may ask for is a removal, or another policy's numbers for a node whose
+own policy has vanished; both are called a change here.
+
+Computes only, but remembers since when each change has been wanted. The first
 sighting is what the informers hold; the second is a fresh read, which `writer` does
 right before it writes. Here is decided how much time must lie between them.
 """
@@ -14,20 +17,20 @@ from conntrack_operator.plan import Delete
 from conntrack_operator.rows import PolicyRow
 
 MASS_PERCENT: Final = 30
-"""Share of all objects above which a removal must be wanted for a while."""
+"""Share of all objects above which a change must be wanted for a while."""
 
 MASS_NODES: Final = 3
 """So many may always go at once: in a small cluster each node is a large share."""
 
 CONFIRM_SECONDS: Final = 5.0
-"""Between the two sightings of a mass removal."""
+"""Between the two sightings of a mass of changes."""
 
 STALE_SECONDS: Final = 60.0
 """What the garbage collector gets to remove the object of a former Node."""
 
 
 class Brake:
-    """Remembers since when each removal has been wanted."""
+    """Remembers since when each change has been wanted."""
 
     def __init__(self) -> None:
         """
@@ -37,30 +40,30 @@ class Brake:
 
     def release(
         self,
-        removals: Iterable[Decision],
+        doubtful: Iterable[Decision],
         policies: Iterable[PolicyRow],
         *,
         objects: int,
         now: float,
     ) -> tuple[list[Decision], float | None]:
         """
-        Say which removals may be confirmed and written now.
+        Say which changes may be confirmed and written now.
 
-        A removal is explicit when its policy is there and says that it is being
-        deleted. If all that are not explicit are many, or no policy is left at all,
-        something may be wrong with what we see, and they have to wait.
+        A change is explicit when the policy is there that governed the node, and says
+        that it is being deleted. If all that are not explicit are many, or no policy
+        is left at all, something may be wrong with what we see, and they have to wait.
 
         Args:
-            removals: All that are wanted at present.
+            doubtful: All that are wanted at present.
             policies: All that there are.
             objects: How many ConntrackNodes there are.
             now: Seconds on a clock that never goes back.
 
         Returns:
-            The removals, and the seconds after which held ones may go.
+            The changes, and the seconds after which held ones may go.
         """
         rows = {row.uid: row for row in policies}
-        wanted = {_key(each): each for each in removals}
+        wanted = {_key(each): each for each in doubtful}
         self._since = {key: self._since.get(key, now) for key in wanted}
         implicit = [each for each in wanted.values() if not _explicit(each, rows)]
         many = len(implicit) > max(MASS_NODES, objects * MASS_PERCENT / 100)
@@ -80,7 +83,7 @@ class Brake:
 
 def _key(decision: Decision) -> tuple[str, bool]:
     """
-    Name a removal: the node, and whether it is a former Node's object.
+    Name a change: the node, and whether it is a former Node's object.
     """
     stale = isinstance(decision.plan, Delete) and decision.plan.stale
     return decision.node.name, stale
@@ -90,7 +93,7 @@ def _explicit(decision: Decision, rows: Mapping[str, PolicyRow]) -> bool:
     """
     Tell whether the policy that governed the node says that it is being deleted.
 
-    The object of a former Node is not a removal of this kind: the Node is gone.
+    The object of a former Node is not a change of this kind: the Node is gone.
     """
     current = decision.current
     if _key(decision)[1]:

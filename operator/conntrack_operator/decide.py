@@ -34,6 +34,8 @@ class Decision:
     plan: Plan
     former: PolicyRow | None = None
     """Who lets the node go, if it is still there; its budget is the one that counts."""
+    orphaned: bool = False
+    """Whoever governed the node is in no list, and never said that it is going."""
 
     @property
     def removes(self) -> bool:
@@ -41,6 +43,13 @@ class Decision:
         Tell whether writing this would take something away from the node.
         """
         return isinstance(self.plan, Delete | Revert) and self.differs
+
+    @property
+    def doubtful(self) -> bool:
+        """
+        Tell whether an absence may be all that asks for this: it must be seen twice.
+        """
+        return self.removes or (self.orphaned and self.differs)
 
     @property
     def differs(self) -> bool:
@@ -114,6 +123,9 @@ def decide(
             policy=policy,
             plan=what,
             former=former if policy is None else None,
+            orphaned=former is None
+            and current is not None
+            and current.spec is not None,
         )
     return Decisions(matching=matching, nodes=found)
 

@@ -21,9 +21,10 @@ from conntrack_operator.figures import Figures
 from conntrack_operator.governed import by_policy
 from conntrack_operator.halts import Halts
 from conntrack_operator.pacing import Backoff, Clock, Doorbell, Sleep
+from conntrack_operator.plan import Delete
 from conntrack_operator.policies import Policies
 from conntrack_operator.recorder import Recorder
-from conntrack_operator.rollout import Progress, Wave, wave
+from conntrack_operator.rollout import Progress, Wave, wave, without
 from conntrack_operator.rows import ConntrackNodeRow, NodeRow, PolicyRow
 from conntrack_operator.store import Store
 from conntrack_operator.writer import Writer
@@ -89,6 +90,7 @@ class Reconciler:
         self.due_at = clock() + PASS_SECONDS
         """When the next pass is due, if nobody rings before."""
         self._in_step = False
+        self._holding = False
         self.figures = Figures()
         """What is counted; always present."""
         self.last_progress = clock()
@@ -121,8 +123,8 @@ class Reconciler:
             )
             # No pause between these: a budget is counted on one picture.
             decisions = decide(rows, self._nodes.rows, self._conntrack_nodes.rows)
-            turn = self._turn(rows, decisions)
-            counts = await self._write(rows, decisions, turn)
+            turn = self._hold(rows, decisions, self._turn(rows, decisions))
+            counts = await self._write(turn)
             if self._agents:
                 self._come_again(await self._agents.keep(rows, decisions))
             await self._report(rows, decisions, turn)
@@ -181,23 +183,34 @@ class Reconciler:
         self._come_again(turn.again_in)
         return turn
 
-    async def _write(
+    def _hold(
         self, rows: Sequence[PolicyRow], decisions: Decisions, turn: Wave
-    ) -> Counter[str]:
+    ) -> Wave:
         """
-        Carry out what differs, as far as the rollout and the brake allow.
+        Take out what the brake holds, and count it for the policies that gain by it.
         """
-        removals, held_for = self._brake.release(
-            (each for each in decisions.nodes.values() if each.removes),
-            rows,
-            objects=len(self._conntrack_nodes.rows),
-            now=self._clock(),
+        doubtful = {k: each for k, each in decisions.nodes.items() if each.doubtful}
+        objects = len(self._conntrack_nodes.rows)
+        released, held_for = self._brake.release(
+            doubtful.values(), rows, objects=objects, now=self._clock()
         )
-        held = {each.node.name for each in decisions.nodes.values() if each.removes}
-        held -= {each.node.name for each in removals}
-        changes = [each for each in turn.released if each.node.name not in held]
-        written = await self._writer.write(list(filter(self._writer.ready, changes)))
         self._come_again(held_for)
+        held = doubtful.keys() - {each.node.name for each in released}
+        many = sum(doubtful[name].plan != Delete(stale=True) for name in held)
+        if many and not self._holding:
+            facts = {"nodes": many, "of": objects, "seconds": held_for}
+            logger.warning("held: policies vanished, are listed anew", extra=facts)
+        self._holding = bool(many)
+        return without(turn, held)
+
+    async def _write(self, turn: Wave) -> Counter[str]:
+        """
+        Carry out what differs and may be written.
+        """
+        changes = list(filter(self._writer.ready, turn.released))
+        written = await self._writer.write(changes)
+        if written.counts["not_confirmed"]:
+            self._policies.changed()
         self._come_again(written.retry_in)
         return written.counts
 

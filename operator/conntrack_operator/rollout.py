@@ -7,9 +7,9 @@ status. The order is fixed: on an old picture the same nodes are chosen again, a
 others.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from conntrack_api.rollout import Rollout
@@ -36,6 +36,8 @@ class Progress:
     """Nodes that failed with what the policy asks at present."""
     leaving: int = 0
     """Nodes whose baseline will be brought back when their turn has come."""
+    unproved: int = 0
+    """Nodes whose turn has come, held until their former policy is surely gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,27 @@ def wave(
     )
     again_in = min((left for left in soaking if left), default=None)
     return Wave(released=tuple(released), progress=progress, again_in=again_in)
+
+
+def without(turn: Wave, held: Container[str]) -> Wave:
+    """
+    Take nodes out that must wait for another reason, and count them where they go to.
+
+    Args:
+        turn: What may happen as far as the rollout is concerned.
+        held: Names of the nodes that are not to be written now.
+    """
+    released = tuple(each for each in turn.released if each.node.name not in held)
+    gaining = Counter(
+        each.policy.uid
+        for each in turn.released
+        if each.policy and each.node.name in held
+    )
+    progress = {
+        uid: replace(so_far, unproved=gaining[uid])
+        for uid, so_far in turn.progress.items()
+    }
+    return replace(turn, released=released, progress=progress)
 
 
 def _turn(

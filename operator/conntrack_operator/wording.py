@@ -36,11 +36,13 @@ def counted(counts: NodeCounts, so_far: Progress) -> str:
     Say all counts that are not zero, the good one first.
     """
     parts = [f"{counts.updated} of {of_nodes(counts.matched)} up to date"]
-    changing = counts.progressing - so_far.waiting
+    changing = counts.progressing - so_far.waiting - so_far.unproved
     if changing > 0:
         parts.append(f"{changing} changing")
     if so_far.waiting:
         parts.append(f"{so_far.waiting} waiting")
+    if so_far.unproved:
+        parts.append(f"{so_far.unproved} held until their former policy is surely gone")
     if so_far.leaving:
         parts.append(f"{so_far.leaving} waiting to be let go")
     if counts.failed:

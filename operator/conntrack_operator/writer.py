@@ -3,8 +3,9 @@ Writer: carry decisions out, at a pace, each object for itself.
 
 Promises, and where they are kept: at most 50 requests a second and 16 at a time
 (`_one`); no second decision for a node on a picture that lacks the first one
-(`ready`); a removal only when fresh reads lead to the same decision (`_confirmed`);
-content that the API server called invalid is not sent twice (`refusal`).
+(`ready`); what an absence asks for only when fresh reads lead to the same decision
+(`_confirmed`); content that the API server called invalid is not sent twice
+(`refusal`).
 """
 
 import asyncio
@@ -154,12 +155,12 @@ class Writer:
             written.counts["put_off"] = len(decisions) - BATCH
             written.again(0)
         fresh: tuple[PolicyRow, ...] = ()
-        if any(each.removes for each in batch):
+        if any(each.doubtful for each in batch):
             try:
                 fresh = await self._cluster.policies()
             except ClusterError as error:
                 self._failed(error, written)
-                batch = [each for each in batch if not each.removes]
+                batch = [each for each in batch if not each.doubtful]
         await asyncio.gather(*(self._one(each, fresh, written) for each in batch))
         return written
 
@@ -177,7 +178,7 @@ class Writer:
                 written.again(REPLAN_SECONDS)
                 return
             try:
-                if decision.removes and not await self._confirmed(decision, fresh):
+                if decision.doubtful and not await self._confirmed(decision, fresh):
                     written.counts["not_confirmed"] += 1
                     written.again(REPLAN_SECONDS)
                     return
@@ -204,7 +205,7 @@ class Writer:
             ClusterError: The Node cannot be read, or is gone: no confirmation.
         """
         name, current = decision.node.name, decision.current
-        assert current is not None  # noqa: S101 - only what is there can be removed
+        assert current is not None  # noqa: S101 - only of what is there an absence asks
         node = await self._cluster.node(name)
         again = decide(policies, {name: node}, {name: current}).nodes.get(name)
         return again is not None and again.plan == decision.plan

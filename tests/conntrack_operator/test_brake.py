@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
 from conntrack_api.policy import ConntrackPolicy
 from conntrack_operator.brake import CONFIRM_SECONDS, STALE_SECONDS, Brake
 from conntrack_operator.decide import Decision
-from conntrack_operator.plan import Delete, wish
+from conntrack_operator.plan import Delete, Tell, wish
 from conntrack_operator.rows import PolicyRow
 from conntrack_operator.testing import conntrack_node, node, policy, policy_row
 
@@ -29,6 +31,22 @@ def removals(
     ]
 
 
+def moves(count: int) -> list[Decision]:
+    """
+    Make changes of nodes whose policy has vanished, and that another one governs now.
+    """
+    other = wish(policy("other")).numbers
+    return [
+        replace(
+            each,
+            policy=policy("other"),
+            plan=Tell(spec=other, final=True),
+            orphaned=True,
+        )
+        for each in removals(count)
+    ]
+
+
 @pytest.mark.parametrize(
     ("count", "objects", "policies", "expected"),
     [
@@ -50,6 +68,26 @@ def test_first_sighting(
 
     assert expected == len(released)
     assert (None if expected else CONFIRM_SECONDS) == wait
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        pytest.param(30, 30, id="exactly the share"),
+        pytest.param(31, 0, id="more than the share"),
+    ],
+)
+def test_nodes_of_a_policy_that_vanished(count: int, expected: int) -> None:
+    """Many are not told another policy's numbers on the first sight; later they are."""
+    brake = Brake()
+
+    first, _ = brake.release(moves(count), [OTHER], objects=100, now=1.0)
+    later, wait = brake.release(
+        moves(count), [OTHER], objects=100, now=1.0 + CONFIRM_SECONDS
+    )
+
+    assert expected == len(first)
+    assert (count, None) == (len(later), wait)
 
 
 def test_second_sighting() -> None:

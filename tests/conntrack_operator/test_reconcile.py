@@ -1,8 +1,11 @@
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from conntrack_api.codec import policy_status_from_object
 from conntrack_api.conditions import find
@@ -12,6 +15,7 @@ from conntrack_api.policy_status import PolicyStatus
 from conntrack_api.rollout import Rollout, Share
 from conntrack_api.table import TableSize
 from conntrack_operator.agents import Agents
+from conntrack_operator.brake import CONFIRM_SECONDS
 from conntrack_operator.errors import (
     ClusterError,
     Conflict,
@@ -495,6 +499,102 @@ async def test_list_that_is_empty_once_is_no_command(world: World) -> None:
     await world.run(seconds=60)
 
     assert [] == world.cluster.writes
+
+
+EVERY, WEB = policy(), policy("web", labels={"role": "web"}, priority=1, table=LARGER)
+
+
+async def two_layers(count: int) -> World:
+    """Let the nodes of a role have a policy of their own, above that of all nodes."""
+    world = World()
+    names = [f"n{index}" for index in range(10)]
+    for index, name in enumerate(names):
+        world.cluster.put_node(node(name, role="web" if index < count else "db"))
+    world.cluster.put_policy(EVERY)
+    world.cluster.put_policy(WEB)
+    await world.settle()
+    assert [262144] * count == [world.limit(name) for name in names[:count]]
+    return world
+
+
+@given(
+    count=st.integers(1, 10),
+    missed=st.lists(st.integers(1, 3), min_size=1, max_size=3),
+    pause=st.integers(1, 30),
+)
+@settings(deadline=None, max_examples=60)
+def test_policy_that_is_missing_from_lists(
+    count: int, missed: list[int], pause: int
+) -> None:
+    """
+    One list without a policy writes nothing, nor do more within five seconds where
+    many nodes would move; once the policy is listed again, nothing ever is.
+    """
+
+    async def check() -> None:
+        world = await two_layers(count)
+        before = len(world.cluster.writes)
+        short = (world.cluster.truth["default"],)
+        for lists in missed:
+            world.cluster.lists = [short] * (lists if count > 3 else 1)
+            await world.run(passes=lists if count > 3 else 1)
+            world.cluster.lists.clear()
+            await world.run(seconds=pause)
+        assert [] == [each for each in world.cluster.writes[before:] if " n" in each]
+
+    asyncio.run(check())
+
+
+async def test_many_nodes_of_a_policy_that_vanished() -> None:
+    """
+    They are held for a second list, which the status says, and then told what the
+    other policy asks: each once, as they would be without the pause.
+    """
+    world = await two_layers(8)
+    world.cluster.delete_policy("web")
+
+    early = await world.run()
+    waits = world.due_in()
+    why = find(world.cluster.truth["default"].status.conditions, "Ready")
+    late = await world.run(seconds=CONFIRM_SECONDS)
+    world.cluster.report()
+    calm = await world.run(seconds=60)
+
+    assert [] == [each for each in early if "apply" in each]
+    assert waits <= CONFIRM_SECONDS
+    assert why is not None
+    assert "8 held until their former policy is surely gone" in why.message
+    assert [f"apply n{index}" for index in range(8)] == sorted(
+        each for each in late if "apply" in each
+    )
+    assert [] == [each for each in calm if "apply" in each]
+    assert "AllNodesUpToDate" == world.said("Ready")
+
+
+async def test_few_nodes_of_a_policy_that_vanished() -> None:
+    """They need a fresh list, and no waiting."""
+    world = await two_layers(3)
+    world.cluster.delete_policy("web")
+
+    writes = await world.run()
+
+    assert 3 == len([each for each in writes if "apply" in each])
+
+
+async def test_conflicting_lists_are_not_asked_for_five_minutes() -> None:
+    """When a fresh list knows the policy, the next pass starts from a list like it."""
+    world = await two_layers(3)
+    world.cluster.lists = [(world.cluster.truth["default"],)]
+    world.reconciler.policies_changed()
+    for _ in range(5):
+        await world.reconciler.run_pass()
+        world.time.now += 1
+    lists = world.cluster.calls.count("policies")
+
+    await world.reconciler.run_pass()
+
+    assert lists == world.cluster.calls.count("policies")
+    assert "AllNodesUpToDate" == world.said("Ready", "web")
 
 
 async def test_list_that_is_empty_until_asked_again(world: World) -> None:
