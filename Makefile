@@ -23,8 +23,8 @@ $(READY): requirements/dev.txt pyproject.toml dev/setup.sh
 setup: $(READY) ## Make the virtual environment from the lock file (hashes checked)
 
 .PHONY: faults
-faults: $(READY) ## Kill the agent at every system call that writes, fill a table; minutes
-	@$(BIN)/python -m pytest -m faults tests/conntrack_agent $(PYTEST)
+faults: $(READY) ## Kill agent and operator at every write, fill a table; an hour
+	@$(BIN)/python -m pytest -m faults tests/conntrack_agent tests/flow $(PYTEST)
 
 .PHONY: kernels
 kernels: $(READY) ## Run the agent on real kernels in an emulator; minutes
@@ -84,7 +84,7 @@ $(SCAN): $(READY) requirements/scan.txt
 scan: $(SCAN) ## What helm's linter, kubeconform and checkov say of the chart
 	@$(BIN)/python -m scan --checkov .scan/bin/checkov
 	@CONNTRACK_HELM=$$($(BIN)/python -m programs build helm-3) \
-	  $(BIN)/python -m pytest -q tests/charts $(PYTEST)
+	  $(BIN)/python -m pytest -q tests/charts tests/install $(PYTEST)
 
 .PHONY: docs
 docs: $(READY) ## Write the generated pages

@@ -61,7 +61,6 @@ def test_an_upgrade_without_a_change_writes_no_object(cluster: Cluster) -> None:
     assert {"Current"} == set(still(cluster).values()), still(cluster)
 
 
-@pytest.mark.parametrize("cluster", ["helm"], indirect=True)
 @pytest.mark.parametrize("way", ["--server-side", "--server-side=false"])
 def test_kubectl_applies_what_helm_renders(cluster: Cluster, way: str) -> None:
     """
