@@ -55,8 +55,8 @@ def cluster(plane: ControlPlane) -> Iterator[Cluster]:
     )
     yield cluster
     cluster.helm("uninstall", RELEASE, *IN, check=False)
-    cluster.kubectl("delete", "--ignore-not-found", *CRDS)
     cluster.kubectl("delete", "--ignore-not-found", f"namespace/{SYSTEM}")
+    cluster.kubectl("delete", "--ignore-not-found", *CRDS)
 
 
 @pytest.fixture
