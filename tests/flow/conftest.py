@@ -2,6 +2,7 @@
 Little clusters for the tests of this folder; they leave them running and Ready.
 """
 
+import gc
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -52,3 +53,26 @@ def thirty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("thirty")
     with control_plane_or_skip() as plane, house(plane, folder) as found:
         yield found
+
+
+@pytest.fixture
+def hung_up() -> Iterator[None]:
+    """
+    Let connections be broken off without a word.
+
+    aiohttp leaves a socket behind when it is cancelled while it connects, which is what
+    ending an operator or an agent in the middle comes to. Such sockets are collected
+    here, where nobody minds, and not under a later test.
+    """
+    yield
+    gc.collect()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Have no test that asks for `hung_up` fail for a socket left behind.
+    """
+    for item in items:
+        if "hung_up" in getattr(item, "fixturenames", ()):
+            silent = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+            item.add_marker(silent)

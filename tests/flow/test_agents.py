@@ -27,7 +27,7 @@ from conntrack_operator.transport import Transport
 from control_plane import ControlPlane
 from control_plane.testing import control_plane_or_skip
 
-pytestmark = pytest.mark.apiserver
+pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("hung_up")]
 
 DEADLINE = 60.0
 ENFORCE = "pod-security.kubernetes.io/enforce"

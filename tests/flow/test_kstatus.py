@@ -17,7 +17,7 @@ from conntrack_operator.rows import Json
 from faults.house import House
 from faults.stage import POLICY, Stage, stage
 
-pytestmark = pytest.mark.apiserver
+pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("hung_up")]
 
 FAILING = "n12"
 

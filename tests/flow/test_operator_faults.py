@@ -10,9 +10,9 @@ from faults.kills import boundaries, rollout, wrong
 from faults.scenarios import EXPECTED, Scenario, play, unexpected
 from faults.stage import stage
 
-pytestmark = pytest.mark.apiserver
+pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("hung_up")]
 
-SAMPLE = 15
+SAMPLE = 20
 """In `make test` the operator is killed at each so manieth write only."""
 
 

@@ -55,7 +55,8 @@ def cluster(plane: ControlPlane) -> Iterator[Cluster]:
     )
     yield cluster
     cluster.helm("uninstall", RELEASE, *IN, check=False)
-    cluster.kubectl("delete", "--ignore-not-found", f"namespace/{SYSTEM}")
+    namespaces = f"namespace/{SYSTEM}", f"namespace/{AGENTS}"  # may be on their way
+    cluster.kubectl("delete", "--ignore-not-found", *namespaces)
     cluster.kubectl("delete", "--ignore-not-found", *CRDS)
 
 
