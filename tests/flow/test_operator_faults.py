@@ -7,7 +7,15 @@ import pytest
 
 from faults.house import House
 from faults.kills import boundaries, rollout, wrong
-from faults.scenarios import EXPECTED, Scenario, play, unexpected
+from faults.scenarios import (
+    EXPECTED,
+    Scenario,
+    compaction,
+    killed_leader,
+    paused_leader,
+    play,
+    unexpected,
+)
 from faults.stage import stage
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("hung_up")]
@@ -16,7 +24,20 @@ SAMPLE = 20
 """In `make test` the operator is killed at each so manieth write only."""
 
 
-@pytest.mark.parametrize("scenario", EXPECTED, ids=lambda each: each.__name__)
+SLOW = {paused_leader, killed_leader, compaction}
+"""They wait for a lease to end, or for an API server to come back: `make faults`."""
+
+PLAYED = [
+    pytest.param(
+        each,
+        id=each.__name__,
+        marks=[pytest.mark.faults] if each in SLOW else [],
+    )
+    for each in EXPECTED
+]
+
+
+@pytest.mark.parametrize("scenario", PLAYED)
 async def test_scenario(thirty: House, scenario: Scenario) -> None:
     """Whatever fails: the end is the right one, the budget holds, no write is idle."""
     async with stage(thirty) as on:
