@@ -81,10 +81,11 @@ $(SCAN): $(READY) requirements/scan.txt
 	@touch $@
 
 .PHONY: scan
-scan: $(SCAN) ## What helm's linter, kubeconform and checkov say of the chart
+scan: $(SCAN) ## Hold the chart against helm, kubeconform, checkov and an API server
 	@$(BIN)/python -m scan --checkov .scan/bin/checkov
+	@$(BIN)/python -m pytest -q -m install tests/install $(PYTEST)
 	@CONNTRACK_HELM=$$($(BIN)/python -m programs build helm-3) \
-	  $(BIN)/python -m pytest -q tests/charts tests/install $(PYTEST)
+	  $(BIN)/python -m pytest -q -m "not e2e" tests/charts tests/install $(PYTEST)
 
 .PHONY: docs
 docs: $(READY) ## Write the generated pages

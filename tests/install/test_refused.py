@@ -14,7 +14,7 @@ from tests.install.conftest import AGENTS, CHART, CRDS, IN, INSTALL, RELEASE, SY
 if TYPE_CHECKING:
     from e2e.cluster import Cluster
 
-pytestmark = pytest.mark.apiserver
+pytestmark = [pytest.mark.apiserver, pytest.mark.install]
 
 
 def refusal(cluster: Cluster, *sets: str, release: str = RELEASE) -> str:

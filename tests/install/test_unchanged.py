@@ -13,7 +13,7 @@ from tests.install.kstatus import health
 if TYPE_CHECKING:
     from e2e.cluster import Cluster
 
-pytestmark = pytest.mark.apiserver
+pytestmark = [pytest.mark.apiserver, pytest.mark.install]
 
 OBJECTS = (
     "deployments,daemonsets,podtemplates,configmaps,serviceaccounts,roles,rolebindings,"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from e2e.cluster import Cluster
 
-pytestmark = pytest.mark.apiserver
+pytestmark = [pytest.mark.apiserver, pytest.mark.install]
 
 OBSERVE = "examples/observe.yaml"
 POLICY = ("conntrackpolicy", "observe")
