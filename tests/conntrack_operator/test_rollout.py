@@ -193,6 +193,14 @@ def test_node_that_became_ready_late_has_soaked() -> None:
     assert (["n001"], None) == (chosen(found), found.again_in)
 
 
+def test_nobody_waits_for_the_soak_of_a_node_that_observes() -> None:
+    """It changed nothing, so no pass is due for its sake."""
+    asked = asks(replace(ONE, soak_seconds=60), mode=Mode.OBSERVE)
+    watching = has(asked, "n000", revised=stamp(NOW - timedelta(seconds=45)))
+
+    assert turn(asked, [watching]).again_in is None
+
+
 def test_canaries_go_first() -> None:
     """Nobody else is told before the canaries are done, however large the budget."""
     rules = Rollout(max_unavailable=Share(50), canaries=2, soak_seconds=0)
@@ -203,6 +211,22 @@ def test_canaries_go_first() -> None:
     assert [] == chosen(turn(asked, [*one_left, *fleet(OLD, 8, start=2)]))
     proved = fleet(asked, 2)
     assert 8 == len(chosen(turn(asked, [*proved, *fleet(OLD, 8, start=2)])))
+
+
+def test_failed_node_that_is_told_anew_is_a_canary() -> None:
+    """An edit that mends what failed is proved there, and by nobody beside it."""
+    asked = asks(Rollout(max_unavailable=Share(5), canaries=1, soak_seconds=0))
+    failed = has(OLD, "n007", ready=False)
+
+    assert ["n007"] == chosen(turn(asked, [*fleet(OLD, 5), failed]))
+
+
+def test_canary_is_counted_once_while_its_write_is_not_shown() -> None:
+    """One that was just told is one canary, not two: the second is told as well."""
+    asked = asks(Rollout(max_unavailable=Share(5), canaries=2, soak_seconds=0))
+    rows = [has(asked, "n000"), *fleet(OLD, 3, start=1)]
+
+    assert ["n001"] == chosen(turn(asked, rows, unshown={"n000"}))
 
 
 def test_canary_that_falls_silent_is_replaced() -> None:
@@ -287,6 +311,27 @@ def test_budget_that_is_all_failures_is_said() -> None:
 
     assert [] == chosen(found)
     assert Progress(waiting=3, stuck=True, failures=1) == so_far(found)
+
+
+def test_answer_that_is_due_may_still_free_the_budget() -> None:
+    """While a node is changing, a budget full of failures is not the end of it."""
+    rules = replace(ONE, max_unavailable=Share(2), max_failures=3)
+    asked = asks(rules)
+    rows = [has(asked, "n000", ready=False), busy(asked, "n001")]
+
+    found = turn(asked, [*rows, *fleet(OLD, 3, start=2)])
+
+    assert [] == chosen(found)
+    assert Progress(waiting=3, failures=1) == so_far(found)
+
+
+def test_failure_without_anybody_who_waits_is_not_stuck() -> None:
+    """Nothing is held back when all have been told."""
+    asked = asks(replace(ONE, max_failures=2))
+
+    found = turn(asked, [has(asked, "n000", ready=False), *fleet(asked, 2, start=1)])
+
+    assert Progress(failures=1) == so_far(found)
 
 
 def test_failures_of_what_is_replaced_do_not_halt() -> None:
@@ -454,6 +499,14 @@ def test_canaries_of_those_that_leave() -> None:
     assert ["n000"] == chosen(turn(asked, [back, *rest]))
 
 
+def test_canaries_do_not_wait_for_who_is_silent() -> None:
+    """Their objects go once nobody is left who could need the proof."""
+    asked = gone(Rollout(max_unavailable=Share(5), canaries=1))
+    rest = silent(has(OLD, "n001"))
+
+    assert ["n000"] == chosen(turn(asked, [reverting("n000", ready=True), rest]))
+
+
 def test_those_that_stay_and_those_that_leave_share_a_budget() -> None:
     """A policy's budget counts all kernels that it changes, whatever for."""
     rules = replace(ONE, max_unavailable=Share(3))
@@ -595,6 +648,7 @@ def test_budget(  # type: ignore[no-untyped-def]
     again = turn(asked, rows, unshown=pending, refused=refused, halted=before)
 
     assert chosen(again) == chosen(found) or set(chosen(again)) == set(chosen(found))
+    assert len(set(chosen(found))) == len(chosen(found)), "a node is told twice"
     changes = [name for name in chosen(found) if name not in names.get("new", set())]
     bad = [name for state, name in named if state in {"busy", "failed", "old-failed"}]
     unavailable = {*bad, *pending, *refused}
