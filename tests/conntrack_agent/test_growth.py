@@ -10,7 +10,7 @@ from tests.conntrack_agent.test_soak import Host
 from conntrack_agent.fake_kernel import BOOT_ID, FakeKernel
 from conntrack_agent.growth import HOUR, PER_HOUR, Grown, grown_spec, kept, wanted
 from conntrack_agent.memory import Memory
-from conntrack_agent.observations import BUCKETS, COUNT, LIMIT
+from conntrack_agent.observations import BUCKETS, COUNT, LIMIT, Observation
 from conntrack_agent.observe import observe
 from conntrack_agent.testing import conntrack_node, node_spec
 from conntrack_api.conditions import NodeCondition, find
@@ -69,7 +69,7 @@ class Growing(Host):
         return self.status.table.grown_from if self.status.table else None
 
 
-def seen(limit: int, entries: int):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def seen(limit: int, entries: int) -> Observation:
     """Observe a kernel with this limit and fill."""
     kernel = FakeKernel()
     kernel.files |= {LIMIT: str(limit), COUNT: str(entries)}

@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -510,7 +511,7 @@ overlaps = st.lists(
 
 
 @given(fleets, st.randoms(use_true_random=False))
-def test_order_does_not_matter(fleet, random) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def test_order_does_not_matter(fleet: list[Governed], random: Random) -> None:
     """The status is the same for every order of the nodes."""
     expected = fold(*fleet)
 

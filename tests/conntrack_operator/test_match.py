@@ -1,5 +1,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -144,7 +145,9 @@ nodes = st.lists(
 
 
 @given(policies, nodes, st.randoms(use_true_random=False))
-def test_order_does_not_matter(policies, nodes, random) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def test_order_does_not_matter(
+    policies: list[ConntrackPolicy], nodes: list[NodeRow], random: Random
+) -> None:
     """The answer is the same for every order of policies and nodes."""
     expected = match(policies, nodes)
 
@@ -155,7 +158,9 @@ def test_order_does_not_matter(policies, nodes, random) -> None:  # type: ignore
 
 
 @given(policies, nodes)
-def test_every_selected_node_is_governed_or_lost(policies, nodes) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def test_every_selected_node_is_governed_or_lost(
+    policies: list[ConntrackPolicy], nodes: list[NodeRow]
+) -> None:
     """What a policy governs and what it lost is what it would govern alone."""
     matching = match(policies, nodes)
 

@@ -2,17 +2,18 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conntrack_api.node import NodeMode
+from conntrack_api.node import NodeMode, NodeSpec
 from conntrack_api.policy import ConntrackPolicy, Mode, OnRemoval
 from conntrack_api.rollout import Rollout, Share, read
 from conntrack_api.table import TableSize
-from conntrack_operator.decide import decide
-from conntrack_operator.plan import Revert
+from conntrack_operator.decide import Decision, decide
+from conntrack_operator.plan import Revert, Tell
 from conntrack_operator.rollout import Progress, Wave, wave
 from conntrack_operator.rows import ConntrackNodeRow
 from conntrack_operator.standing import SILENCE
@@ -41,6 +42,14 @@ def asks(rollout: Rollout = ONE, **fields: object) -> ConntrackPolicy:
     return policy(**values)  # type: ignore[arg-type]
 
 
+def spec_of(decision: Decision) -> NodeSpec:
+    """
+    Give what a decision means to tell a node.
+    """
+    assert isinstance(decision.plan, Tell | Revert)
+    return decision.plan.spec
+
+
 def has(
     asked: ConntrackPolicy, name: str, *, ready: bool = True, revised: str | None = None
 ) -> ConntrackNodeRow:
@@ -52,14 +61,13 @@ def has(
     return answered(replace(row, spec=first), ready=ready)
 
 
-def told(asked: ConntrackPolicy, row: ConntrackNodeRow):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def told(asked: ConntrackPolicy, row: ConntrackNodeRow) -> NodeSpec:
     """
     Give the spec that a policy means for a node which has reported its facts.
     """
-    seen = replace(row, spec=None)
     known = replace(has_nothing(asked, row.name), facts=FACTS)
-    plan = decide([policy_row(asked)], {row.name: node(row.name)}, {row.name: known})
-    return plan.nodes[seen.name].plan.spec  # type: ignore[union-attr]
+    plans = decide([policy_row(asked)], {row.name: node(row.name)}, {row.name: known})
+    return spec_of(plans.nodes[row.name])
 
 
 def has_nothing(asked: ConntrackPolicy, name: str) -> ConntrackNodeRow:
@@ -67,8 +75,8 @@ def has_nothing(asked: ConntrackPolicy, name: str) -> ConntrackNodeRow:
     Make the object of a node that was told to observe, and has not answered.
     """
     nodes = {name: node(name)}
-    plan = decide([policy_row(asked)], nodes, {}).nodes[name].plan
-    return conntrack_node(name, spec=plan.spec)  # type: ignore[union-attr]
+    decision = decide([policy_row(asked)], nodes, {}).nodes[name]
+    return conntrack_node(name, spec=spec_of(decision))
 
 
 def busy(asked: ConntrackPolicy, name: str) -> ConntrackNodeRow:
@@ -382,7 +390,7 @@ def test_first_observation_is_not_limited() -> None:
     found = turn(asked, names)
 
     assert names == sorted(chosen(found), key=names.index)
-    modes = {each.plan.spec.mode for each in found.released}  # type: ignore[union-attr]
+    modes = {spec_of(each).mode for each in found.released}
     assert {NodeMode.OBSERVE} == modes
 
 
@@ -440,7 +448,7 @@ def test_back_to_what_most_still_have() -> None:
         each.node.name
         for each in found.released
         if each.current is not None and each.current.spec is not None
-        if each.plan.spec.revision != each.current.spec.revision  # type: ignore[union-attr]
+        if spec_of(each).revision != each.current.spec.revision
     ]
     assert ["n001"] == changes
 
@@ -461,8 +469,8 @@ def reverting(name: str, *, ready: bool | None = None) -> ConntrackNodeRow:
     """
     leaver = has(OLD, name)
     nodes, rows = {name: node(name)}, {name: leaver}
-    plan = decide([policy_row(gone())], nodes, rows).nodes[name].plan
-    row = replace(leaver, spec=plan.spec, generation=2)  # type: ignore[union-attr]
+    spec = spec_of(decide([policy_row(gone())], nodes, rows).nodes[name])
+    row = replace(leaver, spec=spec, generation=2)
     return row if ready is None else answered(row, ready=ready)
 
 
@@ -619,13 +627,13 @@ def make(state: str, name: str, asked: ConntrackPolicy) -> ConntrackNodeRow | st
     st.booleans(),
     st.randoms(use_true_random=False),
 )
-def test_budget(  # type: ignore[no-untyped-def]
+def test_budget(
     drawn: list[str],
     limit: int,
     canaries: int,
     failures: int,
     halted: bool,  # noqa: FBT001 - drawn
-    random,  # noqa: ANN001
+    random: Random,
 ) -> None:
     """
     In any state and order, what was healthy and is told now fits into the budget.
