@@ -112,10 +112,10 @@ def _peak(asked: Sizing, machine: Machine, fixed: int) -> int:
     peak = max(machine.peak, machine.entries)
     wanted = _up(peak * (100 + asked.peak_headroom_percent) // 100)
     enough = peak * (200 + asked.peak_headroom_percent) // 200
-    if enough <= fixed and machine.told <= fixed:
+    if max(enough, machine.told) <= fixed:
         return 0
     keeps = enough <= machine.told < wanted * SHRINK_FACTOR
-    return machine.told if keeps and machine.told > fixed else wanted
+    return machine.told if keeps else wanted
 
 
 def _step(number: int) -> int:

@@ -111,6 +111,20 @@ BIG = Machine(cores=8, memory_bytes=64 * GIB)
         ),
         pytest.param(
             replace(DEFAULT, ceiling=262_144),
+            replace(BIG, entries=238_313, told=1_409_024),
+            262_144,
+            "Ceiling",
+            id="made smaller as soon as they fit with a tenth to spare",
+        ),
+        pytest.param(
+            replace(DEFAULT, ceiling=262_144),
+            replace(BIG, entries=238_314, told=1_409_024),
+            1_409_024,
+            "LiveEntries",
+            id="one entry more, and it is not",
+        ),
+        pytest.param(
+            replace(DEFAULT, ceiling=262_144),
             replace(BIG, entries=300_000, told=262_144),
             262_144,
             "Ceiling",
