@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.install.conftest import CHART, IN, INSTALL, RELEASE, SYSTEM
-from tests.install.kstatus import health
+from tests.kstatus import health
 
 if TYPE_CHECKING:
     from e2e.cluster import Cluster

@@ -1,14 +1,18 @@
 """
-Health as Argo CD, Flux and `helm --wait` read it, for the kinds of our release.
+Health as Argo CD, Flux and `helm --wait` read it, for our kinds and those of a release.
 
-A port of the rules of kubernetes-sigs/cli-utils, `pkg/kstatus/status`.
+A port of the rules of kubernetes-sigs/cli-utils, `pkg/kstatus/status`. They call an
+object without status healthy; `mute` finds the ones of our kinds that would pass so.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-Json = dict[str, Any]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    Json = Mapping[str, Any]
 
 
 def health(each: Json) -> str:
@@ -31,6 +35,16 @@ def health(each: Json) -> str:
     if each["kind"] in _OF_KIND:
         return _OF_KIND[each["kind"]](each.get("spec", {}), status, conditions)
     return _by(conditions, "Ready", missing="Current")
+
+
+def mute(each: Json) -> bool:
+    """
+    Tell whether an object of our kinds is called healthy for want of an answer.
+    """
+    status = each.get("status", {})
+    answered = status.get("observedGeneration") == each["metadata"]["generation"]
+    types = {each["type"] for each in status.get("conditions", ())}
+    return "observedGeneration" not in status or (answered and "Ready" not in types)
 
 
 def _by(conditions: dict[str, Json], name: str, missing: str = "InProgress") -> str:
