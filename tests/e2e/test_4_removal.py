@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.e2e.conftest import AGENTS, CRDS, RELEASE, SYSTEM, install
 from tests.e2e.test_1_install import PODS, kernel
-from tests.install.leftovers import DEFINITION, OURS, left
+from tests.install.leftovers import DEFINITION, left, remove_by_label
 
 from e2e.cluster import wait
 
@@ -117,12 +117,7 @@ def test_namespaces_deleted_first(fresh: Cluster) -> None:
 
     fresh.kubectl("delete", SOON, f"namespace/{SYSTEM}", f"namespace/{AGENTS}")
     forgotten = fresh.helm(*UNINSTALL, check=False)
-    kinds = (
-        "clusterroles,clusterrolebindings,validatingadmissionpolicies,"
-        "validatingadmissionpolicybindings"
-    )
-    fresh.kubectl("delete", kinds, "-l", OURS)
-    fresh.kubectl("delete", "roles,rolebindings", "-n", "default", "-l", OURS)
+    remove_by_label(fresh)
     fresh.kubectl("delete", POLICY, SOON)
 
     assert "not found" in forgotten.stderr

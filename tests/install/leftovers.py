@@ -1,5 +1,5 @@
 """
-What is ours in a cluster.
+What is ours in a cluster, and the way to be rid of it without helm.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 DEFINITION = "customresourcedefinition.apiextensions.k8s.io"
 OURS = "app.kubernetes.io/name=conntrack-operator"
 
-_EVERYWHERE = (
+_GLOBAL = (
     "clusterroles,clusterrolebindings,validatingadmissionpolicies,"
-    "validatingadmissionpolicybindings,crds"
+    "validatingadmissionpolicybindings"
 )
 _IN_NAMESPACES = (
     "deployments,daemonsets,podtemplates,pods,configmaps,serviceaccounts,roles,"
@@ -27,6 +27,14 @@ def left(cluster: Cluster) -> set[str]:
     Name every object of ours, of whatever kind.
     """
     words = ("-l", OURS, "-o", "name")
-    found = cluster.kubectl("get", _EVERYWHERE, *words).split()
+    found = cluster.kubectl("get", f"{_GLOBAL},crds", *words).split()
     found += cluster.kubectl("get", _IN_NAMESPACES, "-A", *words).split()
     return set(found)
+
+
+def remove_by_label(cluster: Cluster) -> None:
+    """
+    Remove what deleting both namespaces leaves, as docs/removal.md says it.
+    """
+    cluster.kubectl("delete", _GLOBAL, "-l", OURS)
+    cluster.kubectl("delete", "roles,rolebindings", "-n", "default", "-l", OURS)
