@@ -131,7 +131,7 @@ def load(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> C
         ca_file=Path(value("ca_file", str(SERVICE_ACCOUNT / "ca.crt"))),
         token_file=Path(value("token_file", str(SERVICE_ACCOUNT / "token"))),
         host_root=_directory("--host-root", value("host_root", "/")),
-        sysctl_net=_mount("--sysctl-net", value("sysctl_net")),
+        sysctl_net=_sysctl_net(value("sysctl_net")),
         sys_module=_mount("--sys-module", value("sys_module")),
         host_files=_mount("--host-files", value("host_files")),
         state_dir=Path(value("state_dir", "/var/lib/conntrack-operator")),
@@ -163,7 +163,10 @@ def _directory(name: str, given: str) -> Path:
     """
     path = Path(given)
     if not path.is_dir():
-        raise ConfigError(f"{name}: found {given!r}, must be a directory that exists")
+        raise ConfigError(
+            f"{name}: found {given!r}, must be a directory that exists; in a pod it is "
+            "a mount of the host's"
+        )
     return path
 
 
@@ -172,6 +175,22 @@ def _mount(name: str, given: str) -> Path | None:
     Check a folder that may be mounted elsewhere.
     """
     return _directory(name, given) if given else None
+
+
+def _sysctl_net(given: str) -> Path | None:
+    """
+    Check that it is that folder: any other looks as if nothing were tracked here.
+
+    Source:
+        Linux, ``net/core/sysctl_net_core.c``: every network namespace has ``core``.
+    """
+    path = _mount("--sysctl-net", given)
+    if path and not (path / "core").is_dir():
+        raise ConfigError(
+            f"--sysctl-net: found {given!r}, must be the host's /proc/sys/net, which "
+            "has a folder core"
+        )
+    return path
 
 
 def _seconds(given: str) -> float:

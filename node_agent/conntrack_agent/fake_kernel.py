@@ -5,11 +5,12 @@ Passes the same tests as the real one. It is told what goes wrong.
 """
 
 import errno
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from conntrack_agent.kernel import translated
+from conntrack_agent.kernel import no_write_bit, translated
 from conntrack_agent.observations import (
     BUCKETS,
     COUNT,
@@ -140,7 +141,7 @@ class FakeKernel:
         Read a whole file; ``None`` when there is none.
         """
         if number := self.read_errors.get(file):
-            raise translated(file, OSError(number, "injected"))
+            raise translated(file, OSError(number, os.strerror(number)))
         return self.files.get(file)
 
     def write(self, file: str, value: int) -> None:
@@ -152,13 +153,13 @@ class FakeKernel:
         if file not in self.files:
             number = errno.ENOENT
         elif file in self.read_only:
-            number = errno.EACCES
+            raise translated(file, no_write_bit())
         elif file in (BUCKETS, HASHSIZE) and INITIAL_NAMESPACE_ONLY not in self.files:
             number = errno.EOPNOTSUPP
         elif not (1 if file in _SIZES else -1) <= value <= MAX_ENTRIES:
             number = errno.EINVAL
         if number:
-            raise translated(file, OSError(number, "injected"))
+            raise translated(file, OSError(number, os.strerror(number)))
         self.effects.happen(f"{file.rpartition('/')[2]}={value}")
         if file in (BUCKETS, HASHSIZE):
             value = rounded_buckets(value, self._page_bytes)

@@ -163,8 +163,15 @@ def _write_flags(path: str) -> int:
     `LinuxKernel.writable` gives.
     """
     if not os.stat(path).st_mode & _ANY_WRITE_BIT:  # noqa: PTH116 - a string
-        raise PermissionError(errno.EACCES, "no write bit in its mode")
+        raise no_write_bit()
     return os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC
+
+
+def no_write_bit() -> PermissionError:
+    """
+    Say that the mode is what forbids a write; a security module sounds otherwise.
+    """
+    return PermissionError(errno.EACCES, "no write bit in its mode")
 
 
 def translated(file: str, error: OSError) -> KernelError:
@@ -172,7 +179,9 @@ def translated(file: str, error: OSError) -> KernelError:
     Name an ``OSError`` by its cause.
     """
     name = errno.errorcode.get(error.errno or 0, "?")
-    text = f"{file}: {os.strerror(error.errno or 0)} ({name})"
+    text = f"{file}: {error.strerror or os.strerror(error.errno or 0)} ({name})"
+    if error.errno == errno.EROFS:
+        text += ": it is mounted read-only here"
     if error.errno in _MISSING:
         return SettingMissing(text)
     if error.errno in _READ_ONLY:

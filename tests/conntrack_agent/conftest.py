@@ -20,6 +20,8 @@ from conntrack_agent.testing import tree
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
+PR_SET_NO_NEW_PRIVS = 38
+LANDLOCK_CREATE, LANDLOCK_RESTRICT, LANDLOCK_WRITE_FILE = 444, 446, 1 << 1
 Made = TypeVar("Made")
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
 
@@ -85,6 +87,21 @@ def read_only_buckets() -> None:
     call("mount", buckets, buckets, None, MS_REMOUNT | MS_BIND | MS_RDONLY, None)
 
 
+def guarded() -> None:
+    """Let Landlock, a security module, refuse this thread every write to a file."""
+    own_network()
+    writing = ctypes.c_uint64(LANDLOCK_WRITE_FILE)
+    call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    libc = ctypes.CDLL(None, use_errno=True)
+    rules = libc.syscall(LANDLOCK_CREATE, ctypes.byref(writing), 8, 0)
+    if rules < 0:
+        raise OSError(ctypes.get_errno(), "Landlock is off")
+    try:
+        call("syscall", LANDLOCK_RESTRICT, rules, 0)
+    finally:
+        os.close(rules)
+
+
 def elsewhere(prepare: Callable[[], None]) -> Iterator[ElsewhereKernel]:
     """Make a kernel seen from elsewhere, or skip with the reason."""
     if os.geteuid() != 0:
@@ -103,6 +120,12 @@ def elsewhere(prepare: Callable[[], None]) -> Iterator[ElsewhereKernel]:
 def namespace_kernel() -> Iterator[ElsewhereKernel]:
     """The real kernel in a network namespace of its own."""
     yield from elsewhere(own_network)
+
+
+@pytest.fixture
+def guarded_kernel() -> Iterator[ElsewhereKernel]:
+    """The same, where a security module refuses every write."""
+    yield from elsewhere(guarded)
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ def test_flags_win_over_variables(tmp_path: Path) -> None:
         "CONNTRACK_AGENT_OBSERVE_SECONDS": "7",
         "CONNTRACK_AGENT_SYSCTL_NET": str(tmp_path),
     }
+    (tmp_path / "core").mkdir()
 
     config = load(["--node", "from-flag"], environ)
 
@@ -102,6 +103,15 @@ def test_a_value_that_does_not_hold(flag: str, value: str, allowed: str) -> None
     assert str(caught.value).startswith(f"{flag}: found ")
     assert value[:20] in str(caught.value)
     assert allowed in str(caught.value)
+
+
+def test_another_folder_in_the_place_of_the_sysctls(tmp_path: Path) -> None:
+    """It would look like a kernel without connection tracking."""
+    with pytest.raises(ConfigError) as caught:
+        load(["--node=n1", f"--sysctl-net={tmp_path}"], POD)
+
+    said = f"--sysctl-net: found {str(tmp_path)!r}, must be the host's /proc/sys/net"
+    assert str(caught.value).startswith(said)
 
 
 def test_outside_a_pod_the_server_is_required() -> None:

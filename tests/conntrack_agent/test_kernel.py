@@ -45,7 +45,7 @@ def test_writing_a_missing_file_is_said(kernel: Kernel) -> None:
 
 def test_writing_a_read_only_file_is_said(kernel: Kernel) -> None:
     """Mode bits count even for root, as they do for sysctls."""
-    with pytest.raises(SettingReadOnly, match=r"nf_conntrack_count.*EACCES"):
+    with pytest.raises(SettingReadOnly, match=r"nf_conntrack_count: no write bit"):
         kernel.write(COUNT, 1)
 
 
@@ -158,6 +158,14 @@ def test_every_errno_has_one_name(
     assert expected is type(found)
     assert "a/file" in str(found)
     assert errno.errorcode.get(number or 0, "?") in str(found)
+
+
+def test_a_read_only_mount_is_called_by_its_name() -> None:
+    """The errno alone makes people look at file systems."""
+    error = OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    said = "a/file: Read-only file system (EROFS): it is mounted read-only here"
+    assert said == str(translated("a/file", error))
 
 
 @pytest.mark.parametrize(

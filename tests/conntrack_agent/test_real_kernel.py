@@ -62,6 +62,23 @@ def test_timeouts_are_this_namespace_s_own(namespace_kernel: Kernel) -> None:
     assert seen.values == observe(namespace_kernel).values
 
 
+def test_what_a_security_module_refuses_is_said(guarded_kernel: Kernel) -> None:
+    """Neither uid 0 nor the mode helps; the file and the errno are named."""
+    before = observe(guarded_kernel).values
+    agent = Agent(guarded_kernel, FakeJournal(), clock=FakeClock())
+
+    agent.accept(conntrack_node(node_spec({ESTABLISHED: 1234})))
+    status = agent.pass_once(NOW)
+
+    assert status is not None
+    ready = find(status.conditions, NodeCondition.READY)
+    assert ready is not None
+    assert ("False", "WriteRefused") == (ready.status, ready.reason)
+    said = f"proc/sys/net/netfilter/{ESTABLISHED}: Permission denied (EACCES)"
+    assert said in ready.message
+    assert before == observe(guarded_kernel).values
+
+
 def test_the_size_is_another_s(namespace_kernel: Kernel) -> None:
     """In a namespace of its own the agent does not even try to change the size."""
     seen = observe(namespace_kernel)
