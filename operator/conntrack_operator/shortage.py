@@ -133,7 +133,16 @@ def _of_pod(pod: Json) -> Why | None:
             text = f"node {where}: the image {each.get('image')} cannot be pulled."
             return Why("ImagePullBackOff", text)
         if reason and reason not in ("ContainerCreating", "PodInitializing"):
-            text = str(waiting.get("message") or reason)
+            text = _last_words(each) or str(waiting.get("message") or reason)
             return Why(reason, f"node {where}: {text}")
     reason = str(status.get("reason") or "")
     return Why(reason, f"node {where}: {status.get('message', '')}") if reason else None
+
+
+def _last_words(container: Json) -> str:
+    """
+    Give the last line that a container left when it ended; empty when it left none.
+    """
+    ended = (container.get("lastState") or {}).get("terminated") or {}
+    lines = str(ended.get("message") or "").strip().splitlines()
+    return lines[-1] if lines else ""

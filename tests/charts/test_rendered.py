@@ -172,6 +172,18 @@ def test_everything_else_is_restricted(helm: Helm) -> None:
         assert {"drop": ["ALL"]} == context["capabilities"]
 
 
+def test_why_a_process_ended_stands_in_its_pod(helm: Helm) -> None:
+    """
+    `kubectl describe pod` and the policies say it, and nobody has to ask for logs.
+    """
+    specs = pod_specs(helm.render())
+    del specs["Pod/one-conntrack-operator-test"]
+
+    for spec in specs.values():
+        policy = spec["containers"][0]["terminationMessagePolicy"]
+        assert "FallbackToLogsOnError" == policy
+
+
 def test_no_role_has_a_wildcard_or_reads_secrets(helm: Helm) -> None:
     """
     Roles name what they grant.

@@ -327,6 +327,18 @@ CRASHED: dict[str, Any] = {
         ],
     },
 }
+SAID: dict[str, Any] = {
+    "spec": {"nodeName": "n1"},
+    "status": {
+        "phase": "Running",
+        "containerStatuses": [
+            {
+                "state": CRASHED["status"]["containerStatuses"][0]["state"],
+                "lastState": {"terminated": {"message": "a log line\nits sentence\n"}},
+            }
+        ],
+    },
+}
 UNSCHEDULED: dict[str, Any] = {
     "status": {
         "conditions": [
@@ -351,6 +363,7 @@ EVICTED: dict[str, Any] = {
         ([WAITING], "ImagePullBackOff", "node n1: the image agent:1 cannot be pulled"),
         ([UNSCHEDULED], "Unschedulable", "Insufficient memory"),
         ([CRASHED], "CrashLoopBackOff", "node n1: 5m"),
+        ([SAID], "CrashLoopBackOff", "node n1: its sentence"),
         ([EVICTED], "Evicted", "node n1: low on memory"),
         ([{"status": {"phase": "Running"}}], "NotReady", "not ready yet"),
         ([], "NotReady", "not ready yet"),
