@@ -468,6 +468,30 @@ def test_more_rights_do_not_let_the_operator_write_workloads(
     assert "the operator writes conntrack.dev objects" in answers[1][1]
 
 
+@pytest.mark.usefixtures("written")
+def test_the_operator_never_edits_a_wish(
+    installed: ControlPlane, operator: Caller
+) -> None:
+    """
+    Of a policy it writes status and finalizers; the spec is a person's.
+    """
+    path = f"{POLICIES}/mine"
+    installed.kubectl_run("apply", "-f", "-", input=json.dumps(POLICY))
+    try:
+        answers = [
+            operator.ask("PATCH", path, {"metadata": {"finalizers": ["a.b/c"]}}, MERGE),
+            operator.ask("PATCH", f"{path}/status", {"status": {}}, MERGE),
+            operator.ask("PATCH", path, {"metadata": {"finalizers": []}}, MERGE),
+            operator.ask("PATCH", path, {"spec": {"priority": 9}}, MERGE),
+            operator.ask("PATCH", f"{path}?fieldManager=x", POLICY, APPLY),
+        ]
+    finally:
+        installed.kubectl_run("delete", "conntrackpolicy", "mine")
+
+    assert [200, 200, 200, 403, 200] == [code for code, _ in answers]
+    assert "never the spec of a policy" in answers[3][1]
+
+
 SELECTED = frozenset({frozenset({Need("matchExpressions", "pool", "In", ("web",))})})
 
 
