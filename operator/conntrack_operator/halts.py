@@ -8,19 +8,14 @@ once: neither a write that fails nor a list that is late lifts a halt.
 
 import logging
 from collections.abc import Callable, Container, Iterable, Mapping
-from typing import Final, Protocol
+from typing import Protocol
 
 from conntrack_operator.errors import ClusterError, Conflict, Invalid, NotFound
+from conntrack_operator.pacing import REPLAN_SECONDS, RETRY_SECONDS
 from conntrack_operator.rollout import Progress
 from conntrack_operator.rows import PolicyRow
 
 logger = logging.getLogger(__name__)
-
-REPLAN_SECONDS: Final = 1.0
-"""Pause after a conflict: the next list will show what came between."""
-
-RETRY_SECONDS: Final = 10.0
-"""Pause after a write that failed."""
 
 
 class Cluster(Protocol):

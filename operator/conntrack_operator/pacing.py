@@ -21,6 +21,11 @@ QUIET: Final = 0.2
 LONGEST_BURST: Final = 2.0
 """Seconds after its first ring that a burst is answered even though it goes on."""
 
+REPLAN_SECONDS: Final = 1.0
+"""Pause after a conflict: the next look will show what came between."""
+
+RETRY_SECONDS: Final = 10.0
+"""Pause after a write that failed otherwise, unless the server names one."""
 
 UNHURRIED: Final = 10.0
 """Seconds until mere numbers are looked at; statuses are not written more often."""

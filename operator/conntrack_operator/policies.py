@@ -16,7 +16,7 @@ from conntrack_api.policy_status import AgentCounts, NodeCounts, PolicyStatus
 from conntrack_operator.aggregate import Governed, aggregate
 from conntrack_operator.errors import ClusterError, Conflict, NotFound
 from conntrack_operator.events import of_policy
-from conntrack_operator.pacing import Clock
+from conntrack_operator.pacing import RETRY_SECONDS, Clock
 from conntrack_operator.recorder import Recorder
 from conntrack_operator.rollout import Progress
 from conntrack_operator.rows import FINALIZER, ConntrackNodeRow, Loss, PolicyRow
@@ -29,9 +29,6 @@ LIST_SECONDS: Final = 300.0
 
 STATUS_SECONDS: Final = 10.0
 """Shortest time between two statuses of a policy that differ in numbers only."""
-
-RETRY_SECONDS: Final = 10.0
-"""Pause after a write that failed."""
 
 
 class Cluster(Protocol):

@@ -25,7 +25,13 @@ from conntrack_operator.errors import (
 )
 from conntrack_operator.outcome import Written
 from conntrack_operator.own_writes import OwnWrites
-from conntrack_operator.pacing import Clock, Sleep, TokenBucket
+from conntrack_operator.pacing import (
+    REPLAN_SECONDS,
+    RETRY_SECONDS,
+    Clock,
+    Sleep,
+    TokenBucket,
+)
 from conntrack_operator.plan import Delete, Revert, Tell
 from conntrack_operator.refusals import Refusals
 from conntrack_operator.rows import ConntrackNodeRow, NodeRow, PolicyRow
@@ -37,12 +43,6 @@ WRITES_PER_SECOND: Final = 50
 IN_FLIGHT: Final = 16
 BATCH: Final = 100
 """Writes of one pass: 2 seconds, then the world is looked at again. Latest wins."""
-
-REPLAN_SECONDS: Final = 1.0
-"""Pause after a conflict: the informer will show what came between."""
-
-RETRY_SECONDS: Final = 10.0
-"""Pause after any other failure, unless the server names one."""
 
 
 class Cluster(Protocol):
