@@ -9,7 +9,7 @@ sighting is what the informers hold; the second is a fresh read, which `writer` 
 right before it writes. Here is decided how much time must lie between them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Final
 
 from conntrack_operator.decide import Decision
@@ -79,6 +79,17 @@ class Brake:
             else:
                 released.append(decision)
         return released, min(waits, default=None)
+
+    def forget(self, names: Container[str]) -> None:
+        """
+        Start anew for nodes whose change a fresh read did not confirm.
+
+        Args:
+            names: Of these nodes.
+        """
+        self._since = {
+            key: since for key, since in self._since.items() if key[0] not in names
+        }
 
 
 def _key(decision: Decision) -> tuple[str, bool]:

@@ -12,6 +12,8 @@ class Written:
 
     counts: Counter[str] = field(default_factory=Counter)
     """How many were told, reverted, deleted, refused, put off or failed."""
+    unconfirmed: set[str] = field(default_factory=set)
+    """Names of the nodes for which fresh reads led to another decision."""
     retry_in: float | None = None
     """Seconds after which it is worth looking again; ``None``: when the bell rings."""
 

@@ -209,7 +209,8 @@ class Reconciler:
         """
         changes = list(filter(self._writer.ready, turn.released))
         written = await self._writer.write(changes)
-        if written.counts["not_confirmed"]:
+        if written.unconfirmed:
+            self._brake.forget(written.unconfirmed)
             self._policies.changed()
         self._come_again(written.retry_in)
         return written.counts

@@ -180,6 +180,7 @@ class Writer:
             try:
                 if decision.doubtful and not await self._confirmed(decision, fresh):
                     written.counts["not_confirmed"] += 1
+                    written.unconfirmed.add(decision.node.name)
                     written.again(REPLAN_SECONDS)
                     return
                 written.counts[await self._carry_out(decision, epoch)] += 1

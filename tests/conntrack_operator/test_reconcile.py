@@ -501,6 +501,23 @@ async def test_list_that_is_empty_once_is_no_command(world: World) -> None:
     assert [] == world.cluster.writes
 
 
+async def test_empty_lists_with_a_contradiction_between(world: World) -> None:
+    """A fresh list that knows the policy is a gap: what was seen before counts not."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+    world.cluster.writes.clear()
+    truth = tuple(world.cluster.truth.values())
+
+    world.cluster.lists = [(), (), truth, (), ()]
+    await world.run(passes=1)
+    await world.run(passes=1, seconds=CONFIRM_SECONDS)
+    await world.run(passes=1, seconds=1)
+    world.cluster.lists.clear()
+    await world.run(seconds=60)
+
+    assert [] == world.cluster.writes
+
+
 EVERY, WEB = policy(), policy("web", labels={"role": "web"}, priority=1, table=LARGER)
 
 
