@@ -33,7 +33,7 @@ class Progress:
     lasting: bool = False
     """The halt is the nodes' word, and is to outlive their recovery and us."""
     failures: int = 0
-    """Nodes that failed with what the policy asks at present."""
+    """Nodes that failed with what the policy asks at present, or on their way back."""
     leaving: int = 0
     """Nodes whose baseline will be brought back when their turn has come."""
     unproved: int = 0
@@ -131,21 +131,22 @@ def _turn(
 
     A node that is changing or failed already is part of the budget, so a correction
     reaches it without taking more of it; without this, a fleet that failed could never
-    be mended.
+    be mended. A way back that fails counts like a way forth: what harms in either
+    direction is to harm no more nodes.
     """
     limit = rules.max_unavailable.of(len(members))
     staying = [each for each in members if not each.leaving]
     leaving = [each for each in members if each.leaving]
-    failed = [each for each in staying if each.reachable and each.failed]
-    waits = any(each.wants for each in staying)
+    failed = [each for each in members if each.reachable and each.failed]
+    waits = any(each.wants for each in members)
     # Content that the API server refuses has harmed no node, and is held back by that.
     answers = sum(not each.refused for each in failed)
     lasting = waits and (halted or answers >= rules.max_failures)
     halted = lasting or len(failed) >= rules.max_failures
     busy = sum(each.busy for each in members if each.reachable)
     chosen: list[Member] = []
-    for some, stop in ((staying, halted), (leaving, False)):
-        if limit and not stop:
+    for some in (staying, leaving):
+        if limit and not halted:
             fresh = limit - busy - sum(not each.lost for each in chosen)
             chosen += _next(some, rules, fresh)
     names = {each.decision.node.name for each in chosen}
@@ -160,16 +161,14 @@ def _turn(
         for each in members
         if each.reachable
     )
-    gone_wrong = [each for each in leaving if each.reachable and each.failed]
-    failures = len(failed) + len(gone_wrong)
-    stuck = bool(failures and held) and not (halted or chosen or answers_due)
+    stuck = bool(failed and held) and not (halted or chosen or answers_due)
     progress = Progress(
         waiting=sum(not each.leaving for each in healthy),
         paused=bool(held) and not limit,
-        halted=bool(limit) and (lasting or (len(held) > going and halted)),
+        halted=bool(limit) and (lasting or (bool(held) and halted)),
         stuck=bool(limit) and stuck,
         lasting=lasting,
-        failures=failures,
+        failures=len(failed),
         leaving=going,
     )
     chosen += _done(leaving, rules)

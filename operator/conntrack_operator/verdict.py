@@ -21,7 +21,13 @@ from conntrack_api.policy import ConntrackPolicy
 from conntrack_api.policy_status import NodeCounts
 from conntrack_operator.rollout import Progress
 from conntrack_operator.rows import Loss, PolicyRow
-from conntrack_operator.wording import counted, held_back, listed, of_nodes
+from conntrack_operator.wording import (
+    counted,
+    held_back,
+    held_going_back,
+    listed,
+    of_nodes,
+)
 
 MAX_MESSAGE: Final = 1024
 """Characters of a condition's message, as in the CRD."""
@@ -204,6 +210,13 @@ def _leaving(
         text += f", {counts.failed} failed"
     if so_far.paused:
         text += "; paused, since spec.rollout.maxUnavailable is 0"
+    if so_far.halted or so_far.stuck:
+        text = f"{text}. {held_going_back(so_far, row.generation)}"
+        failed = PolicyReason.NODES_FAILED
+        return (
+            _say(row, PolicyCondition.READY, _FALSE, failed, text),
+            _say(row, PolicyCondition.STALLED, _TRUE, failed, text),
+        )
     text += "."
     moving = PolicyReason.ROLLING_OUT
     return (

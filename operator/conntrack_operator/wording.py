@@ -62,10 +62,28 @@ def held_back(so_far: Progress, generation: int) -> str:
 
     A halt outlives the failures that caused it, so there may be none any more.
     """
-    count = of_nodes(so_far.failures) if so_far.failures else "nodes"
-    why = f"Halted after {count} failed with generation {generation}"
     until = "the spec of this policy is edited"
     if so_far.stuck:
-        why = f"Held back, since {count} failed and fill maxUnavailable"
         until = f"they recover or {until}"
+    why = _why_held(so_far, generation)
     return f"{why}; the others keep what they have until {until}"
+
+
+def held_going_back(so_far: Progress, generation: int) -> str:
+    """
+    Say why a policy that is being deleted brings back no more, and what ends that.
+    """
+    return (
+        f"{_why_held(so_far, generation)}; the others keep what they have until "
+        "maxFailures or maxUnavailable is raised, or spec.onRemoval is set to Keep."
+    )
+
+
+def _why_held(so_far: Progress, generation: int) -> str:
+    """
+    Say what keeps the others waiting.
+    """
+    count = of_nodes(so_far.failures) if so_far.failures else "nodes"
+    if so_far.stuck:
+        return f"Held back, since {count} failed and fill maxUnavailable"
+    return f"Halted after {count} failed with generation {generation}"

@@ -463,6 +463,23 @@ def test_policy_that_is_being_deleted_says_what_it_waits_for() -> None:
     assert find(status.conditions, "Reconciling") is not None
 
 
+def test_policy_that_is_being_deleted_says_what_has_halted_it() -> None:
+    """Whoever waits for the end of a deletion is told what would bring it about."""
+    row = policy_row(policy(deleting=True, generation=3))
+    so_far = Progress(leaving=1, failures=1, halted=True, lasting=True)
+
+    status = aggregate(row, [good, bad], (), so_far, previous=PolicyStatus(), now=NOW)
+
+    stalled = find(status.conditions, "Stalled")
+    assert stalled is not None
+    assert (
+        "Being deleted: 2 nodes are still to be let go, 1 waiting, 1 failed. Halted "
+        "after 1 node failed with generation 3; the others keep what they have until "
+        "maxFailures or maxUnavailable is raised, or spec.onRemoval is set to Keep."
+    ) == stalled.message
+    assert None is find(status.conditions, "Reconciling")
+
+
 def test_transition_time_moves_with_the_answer_only() -> None:
     """A later pass with the same facts gives exactly the same status."""
     first = fold(good, busy)

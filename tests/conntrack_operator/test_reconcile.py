@@ -758,6 +758,39 @@ async def test_revert_node_by_node(world: World) -> None:
     assert 3 == sum(each.startswith("delete") for each in writes)
 
 
+async def test_revert_that_fails_halts(world: World) -> None:
+    """
+    The first node that cannot go back stops the others, whoever recovers or restarts;
+    with `Keep`, or when more may fail, the policy goes all the same.
+    """
+    world.cluster.put_policy(policy(on_removal=OnRemoval.REVERT, rollout=STAGED))
+    for _ in range(8):
+        await world.run(seconds=31)
+        world.cluster.report()
+    world.cluster.delete_policy("default")
+    await world.run()
+    world.cluster.report("n1", ready=False, reason="WriteRefused")
+
+    await world.run(seconds=31)
+    world.cluster.report("n1")
+    await world.run(seconds=31)
+    world = World(world.cluster, after=600)
+    world.cluster.report()
+    await world.run(seconds=31)
+
+    # The canary's object stays, as the proof that nobody has asked for yet.
+    modes = {"n1": "Revert", "n2": "Enforce", "n3": "Enforce"}
+    assert modes == world.modes()
+    assert "NodesFailed" == world.said("Stalled")
+    assert 1 == world.cluster.events.count(("RolloutHalted", "default"))
+    row = world.cluster.truth["default"]
+    assert row.policy is not None
+    keep = replace(row.policy.spec, on_removal=OnRemoval.KEEP)
+    world.cluster.put_policy(replace(row, policy=replace(row.policy, spec=keep)))
+    await world.run(seconds=31)
+    assert ({}, {}) == (world.modes(), world.cluster.truth)
+
+
 def busy_reverting(world: World, name: str) -> bool:
     """Tell whether a node was told to revert and has not answered."""
     row = world.cluster.conntrack_nodes.truth[name]

@@ -532,11 +532,39 @@ def test_those_that_stay_and_those_that_leave_share_a_budget() -> None:
     assert Progress(leaving=3) == so_far(found)
 
 
-def test_node_that_cannot_go_back_holds_up_the_others() -> None:
-    """It stays part of the budget; a halt of the policy is another matter."""
+def test_nodes_that_cannot_go_back_halt() -> None:
+    """What harms on the way back harms no more nodes than on the way forth."""
     failed = reverting("n000", ready=False)
+    rules = Rollout(max_unavailable=Share(3), canaries=0, max_failures=2)
+    others = fleet(OLD, 3, start=1)
 
-    found = turn(gone(), [failed, *fleet(OLD, 3, start=1)], halted={OLD.uid})
+    one = turn(gone(rules), [failed, *others])
+    most = replace(rules, max_failures=1)
+    two = turn(gone(most), [failed, *others])
+
+    assert ["n001", "n002"] == chosen(one)
+    assert Progress(leaving=1, failures=1) == so_far(one)
+    assert [] == chosen(two)
+    expected = Progress(leaving=3, halted=True, lasting=True, failures=1)
+    assert expected == so_far(two)
+
+
+def test_halt_of_a_way_back_outlives_the_failure() -> None:
+    """The node that failed has gone back, and its object goes: the others wait."""
+    back = reverting("n000", ready=True)
+
+    found = turn(gone(), [back, *fleet(OLD, 3, start=1)], halted={OLD.uid})
+
+    assert ["n000"] == chosen(found)
+    assert Progress(leaving=3, halted=True, lasting=True) == so_far(found)
+
+
+def test_node_that_cannot_go_back_is_part_of_the_budget() -> None:
+    """Where more may fail, it takes the room that others would need."""
+    failed = reverting("n000", ready=False)
+    rules = replace(ONE, max_failures=2)
+
+    found = turn(gone(rules), [failed, *fleet(OLD, 3, start=1)])
 
     assert [] == chosen(found)
     assert Progress(leaving=3, stuck=True, failures=1) == so_far(found)

@@ -40,10 +40,12 @@ class FakeCluster(FakeApi):
         if not row.finalizers:
             del self.truth[name]
             return
+        later = row.generation + 1  # so does the API server
         self.truth[name] = replace(
             row,
             deleting=True,
-            policy=row.policy and replace(row.policy, deleting=True),
+            generation=later,
+            policy=row.policy and replace(row.policy, deleting=True, generation=later),
             resource_version=self._next(),
         )
 
