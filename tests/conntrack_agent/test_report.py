@@ -16,7 +16,14 @@ from conntrack_agent.report import report, worth_writing
 from conntrack_agent.testing import ESTABLISHED, node_spec
 from conntrack_api.codec import node_from_object, to_object
 from conntrack_api.conditions import Condition, NodeCondition, NodeReason, find
-from conntrack_api.node import Drops, Failure, NodeMode, NodeStatus
+from conntrack_api.node import (
+    Drops,
+    ExistingEntriesStatus,
+    Failure,
+    NodeMode,
+    NodeStatus,
+    WalkState,
+)
 from conntrack_api.settings import SETTINGS
 
 NOW, LATER = "2026-01-01T00:00:00Z", "2026-01-01T00:05:00Z"
@@ -332,6 +339,13 @@ findings = st.builds(
     rolled_back=texts,
     hold=st.none() | texts,
     journal=texts,
+    existing=st.none()
+    | st.builds(
+        ExistingEntriesStatus,
+        state=st.sampled_from(WalkState),
+        examined=numbers,
+        shortened=numbers,
+    ),
     load=st.builds(
         Load,
         drops=st.none() | drops,
