@@ -76,6 +76,9 @@ class Capability(StrEnum):
     UNLIMITED = "Unlimited"
     """The limit is 0 or less, which this kernel takes for none."""
 
+    NO_KERNEL_LOG = "NoKernelLog"
+    """The kernel's log was asked for, and we may not read it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRef:

@@ -19,6 +19,7 @@ from conntrack_agent.follow import Follower, start_following
 from conntrack_agent.host_files import HostFiles
 from conntrack_agent.journal import DiskJournal
 from conntrack_agent.kernel import LinuxKernel
+from conntrack_agent.kernel_log import KernelLog
 from conntrack_agent.loop import Loop
 from conntrack_agent.metrics import CountingKernel, Metrics, serve
 from conntrack_agent.netlink import CounterSocket
@@ -71,6 +72,7 @@ def main() -> int:
             counters=CounterSocket(),
             entries=EntryTable(),
             host_files=partial(HostFiles, files) if files else None,
+            kernel_log=KernelLog().read if settings.kernel_log else None,
         ),
     )
     if settings.metrics_address:

@@ -45,6 +45,8 @@ class Sources:
     """Connections dropped until now; ``None``: as the meter counts them."""
     host_files: Callable[[], Files] | None = None
     """The host's configuration, anew for each look."""
+    kernel_log: Callable[[], str] | None = None
+    """The end of the kernel's log."""
 
 
 class Agent:
@@ -71,7 +73,9 @@ class Agent:
         """
         self._kernel = kernel
         self._clock = clock
-        self._meter = Meter(kernel, sources.counters, clock=clock)
+        self._meter = Meter(
+            kernel, sources.counters, clock=clock, kernel_log=sources.kernel_log
+        )
         self._notes = Notes(journal)
         self._enforcer = Enforcer(
             kernel,

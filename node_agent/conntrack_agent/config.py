@@ -48,6 +48,8 @@ class Config:
     """Pause between two looks at the kernel."""
     log_format: str
     """``json`` or ``text``."""
+    kernel_log: bool
+    """Whether the kernel's log may be read for a hint; needs CAP_SYSLOG."""
     metrics_address: tuple[str, int] | None
     """Where metrics are served; ``None``: nowhere, and nothing is imported for it."""
 
@@ -95,6 +97,12 @@ def parser() -> argparse.ArgumentParser:
     add("--observe-seconds", metavar="N", help="pause between two looks; default: 5")
     add("--log-format", metavar="json|text", help="default: json")
     add(
+        "--kernel-log",
+        metavar="read|off",
+        help="read the kernel's log for a hint when packets may have been dropped; "
+        "needs the capability SYSLOG; default: off",
+    )
+    add(
         "--metrics-address",
         metavar="HOST:PORT",
         help="serve Prometheus metrics there, to anybody who can reach it; default: no",
@@ -136,7 +144,9 @@ def load(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> C
         host_files=_mount("--host-files", value("host_files")),
         state_dir=Path(value("state_dir", "/var/lib/conntrack-operator")),
         observe_seconds=_seconds(value("observe_seconds", "5")),
-        log_format=_choice("--log-format", value("log_format", "json")),
+        log_format=_choice("--log-format", value("log_format", "json"), "json", "text"),
+        kernel_log=_choice("--kernel-log", value("kernel_log", "off"), "read", "off")
+        == "read",
         metrics_address=_address(value("metrics_address")),
     )
 
@@ -223,10 +233,10 @@ def _address(given: str) -> tuple[str, int] | None:
     return found[1].strip("[]"), int(found[2])
 
 
-def _choice(name: str, given: str) -> str:
+def _choice(name: str, given: str, *allowed: str) -> str:
     """
     Check an enumeration.
     """
-    if given not in ("json", "text"):
-        raise ConfigError(f"{name}: found {given!r}, must be json or text")
+    if given not in allowed:
+        raise ConfigError(f"{name}: found {given!r}, must be {' or '.join(allowed)}")
     return given

@@ -29,3 +29,7 @@ class Load:
     """Since our first sight of this boot; ``None`` without counters."""
     dropping: int = 0
     """Packets dropped by a full table since the last look."""
+    hint: str = ""
+    """What the kernel's log says, for a message; empty: nothing, or it is not read."""
+    no_log: bool = False
+    """The kernel's log was asked for, and cannot be had."""

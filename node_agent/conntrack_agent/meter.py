@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from conntrack_agent.counters import Sample, Tally, parse
 from conntrack_agent.errors import KernelError, SettingReadOnly
 from conntrack_agent.load import FULL_PERCENT, Load
+from conntrack_agent.log_hint import LogHint
 from conntrack_agent.observations import COUNT, LEGACY_COUNT, Observation
 from conntrack_agent.observe import Reader, number
 from conntrack_agent.price import Slab, slab, table_bytes
@@ -56,6 +57,7 @@ class Meter:
         counters: Counters | None = None,
         *,
         clock: Callable[[], float],
+        kernel_log: Callable[[], str] | None = None,
     ) -> None:
         """
         Measure nothing yet.
@@ -64,10 +66,12 @@ class Meter:
             kernel: Where the files are.
             counters: The counters over netlink; ``None`` when that is switched off.
             clock: Monotonic seconds.
+            kernel_log: Gives the end of the kernel's log; ``None``: it is not read.
         """
         self._kernel = kernel
         self._netlink = counters
         self._clock = clock
+        self._hint = LogHint(kernel_log, clock)
         self._slab: Slab | None = None
         self._weigh_at = 0.0
         self._count = COUNT
@@ -131,7 +135,7 @@ class Meter:
         self._limit = max(0, seen.values.get(NF_CONNTRACK_MAX.name, 0))
         self._seen_percent = seen.used_percent
         self._note(entries)
-        dropping, drops = 0, None
+        moved, drops = 0, None
         sample = self._counters() if seen.entries is not None else {}
         if self._tally is None or self._boot_id != seen.host.boot_id:
             self._tally, self._boot_id = Tally(last=first or sample), seen.host.boot_id
@@ -139,15 +143,18 @@ class Meter:
             before = self._tally.drops().table
             self._tally = self._tally.after(sample)
             drops = self._tally.drops()
-            if self._percent(self._interval) >= FULL_PERCENT:
-                dropping = max(0, drops.table - before)
+            moved = max(0, drops.table - before)
+        full = self._percent(self._interval) >= FULL_PERCENT
+        doubt = moved > 0 or (seen.entries is not None and not sample)
         self._interval = entries
         return Load(
             peak_entries=self._peak,
             memory_bytes=table_bytes(self._slab, entries, seen.values),
             counters=self._source,
             drops=drops,
-            dropping=dropping,
+            dropping=moved if full else 0,
+            hint=self._hint.look(full=full, doubt=doubt),
+            no_log=self._hint.denied,
         )
 
     @property

@@ -14,7 +14,14 @@ from conntrack_agent.fit import BASELINE_LEAST, fitted
 from conntrack_agent.observations import Observation
 from conntrack_agent.verdicts import drifted, pressure, ready
 from conntrack_api.conditions import with_transitions
-from conntrack_api.node import Failure, NodeFacts, NodeSpec, NodeStatus, TableStatus
+from conntrack_api.node import (
+    Capability,
+    Failure,
+    NodeFacts,
+    NodeSpec,
+    NodeStatus,
+    TableStatus,
+)
 from conntrack_api.settings import NF_CONNTRACK_BUCKETS, NF_CONNTRACK_MAX
 
 MOST_RELEASE: Final = 64
@@ -57,6 +64,7 @@ def report(
     )
     limit = max(0, seen.values.get(NF_CONNTRACK_MAX.name, 0))
     peak = max(found.load.peak_entries, seen.entries or 0)
+    lacking = (Capability.NO_KERNEL_LOG,) if found.load.no_log else ()
     status = NodeStatus(
         observed_generation=generation,
         applied_revision=found.applied_revision,
@@ -81,7 +89,7 @@ def report(
             buckets_path=seen.buckets_path,
             agent=VERSION,
             counters=found.load.counters,
-            capabilities=seen.capabilities,
+            capabilities=seen.capabilities + lacking,
         ),
         baseline=found.baseline,
         existing_entries=found.existing,

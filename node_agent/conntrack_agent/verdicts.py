@@ -124,6 +124,8 @@ def pressure(
     elif used >= warn:
         status, reason = _TRUE, NodeReason.NEAR_LIMIT
         message += f"; the warning level is {spec.pressure.warn_percent} %"
+    if load.hint:
+        message += f"; a hint: {load.hint}"
     return Condition(
         type=NodeCondition.PRESSURE,
         status=status,

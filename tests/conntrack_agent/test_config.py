@@ -67,6 +67,18 @@ def test_metrics_are_off_unless_an_address_is_given(
 
 
 @pytest.mark.parametrize(
+    ("given", "expected"), [("", False), ("off", False), ("read", True)]
+)
+def test_the_kernel_log_is_left_alone_unless_asked(
+    given: str, *, expected: bool
+) -> None:
+    """It needs a right of its own."""
+    environ = {**POD, "CONNTRACK_AGENT_KERNEL_LOG": given}
+
+    assert expected is load(["--node", "n1"], environ).kernel_log
+
+
+@pytest.mark.parametrize(
     ("flag", "value", "allowed"),
     [
         ("--metrics-address", "9464", "must be a host and a port"),
@@ -91,6 +103,7 @@ def test_metrics_are_off_unless_an_address_is_given(
         ("--observe-seconds", "inf", "must be a number from 0.1 to 60"),
         ("--observe-seconds", "soon", "must be a number from 0.1 to 60"),
         ("--log-format", "xml", "must be json or text"),
+        ("--kernel-log", "yes", "must be read or off"),
     ],
 )
 def test_a_value_that_does_not_hold(flag: str, value: str, allowed: str) -> None:

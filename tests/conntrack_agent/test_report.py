@@ -352,6 +352,8 @@ findings = st.builds(
         dropping=numbers,
         memory_bytes=numbers,
         peak_entries=st.integers(0, 2**31 - 1),
+        hint=texts,
+        no_log=st.booleans(),
     ),
 )
 

@@ -10,13 +10,15 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import time
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from conntrack_agent.agent import Agent, Sources
 from conntrack_agent.counters import parse
 from conntrack_agent.entries import EntryTable
 from conntrack_agent.kernel import LinuxKernel
+from conntrack_agent.kernel_log import KernelLog
 from conntrack_agent.meter import STATISTICS
 from conntrack_agent.netlink import CounterSocket
 from conntrack_agent.observations import COUNT, LIMIT
@@ -26,6 +28,9 @@ from conntrack_api.codec import to_object
 from conntrack_api.conditions import NodeCondition, find
 from conntrack_api.node import NodeMode
 from conntrack_api.policy import ExistingEntries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ESTABLISHED = "nf_conntrack_tcp_timeout_established"
 STREAM = "nf_conntrack_udp_timeout_stream"
@@ -39,11 +44,11 @@ add rule inet test input ct state new accept
 """
 
 
-def start(sources: Sources) -> Agent:
+def start(sources: Sources, clock: Callable[[], float] = CLOCK) -> Agent:
     """
     Start an agent.
     """
-    return Agent(KERNEL, FakeJournal(), clock=CLOCK, chance=lambda: 0, sources=sources)
+    return Agent(KERNEL, FakeJournal(), clock=clock, chance=lambda: 0, sources=sources)
 
 
 def said(agent: Agent, passes: int = 1) -> dict[str, Any]:
@@ -122,6 +127,10 @@ def full(flows: Flows) -> dict[str, Any]:
     steps["full"] = [said(each) for each in agents]
     refused = knock(50)
     steps["dropping"] = [said(each) for each in agents]
+    # The log's seconds are those since boot.
+    reader = start(Sources(kernel_log=KernelLog().read), time.monotonic)
+    reader.accept(conntrack_node(node_spec({}, mode=NodeMode.OBSERVE)))
+    hint = said(reader)["pressure"]
     KERNEL.write(LIMIT, limit)
     knock(1)
     steps["over"] = [said(each) for each in agents]
@@ -129,7 +138,7 @@ def full(flows: Flows) -> dict[str, Any]:
     same = [list(each) for each in file.values()] == [
         list(each) for each in counters.read().values()
     ]
-    return {"refused": refused, "same": same, "steps": steps}
+    return {"refused": refused, "same": same, "steps": steps, "hint": hint}
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def found(request: pytest.FixtureRequest) -> dict[str, Any]:
         each for each in result.output.splitlines() if each.startswith("ENTRIES ")
     )
     parsed: dict[str, Any] = json.loads(line.removeprefix("ENTRIES "))
+    log.info("%-5s log: %s", request.param, parsed["full"]["hint"][1])
     for name, pair in parsed["full"]["steps"].items():
         for step in pair:
             drops = step["drops"].get("table")
@@ -93,3 +95,13 @@ def test_a_full_table_is_said_while_it_is_full(found: dict[str, Any]) -> None:
         for step in full["steps"][name]:
             assert refused == step["drops"]["table"]
             assert refused + step["drops"]["early"] >= 50
+
+
+def test_the_log_of_a_full_table_is_a_hint(found: dict[str, Any]) -> None:
+    """An agent that starts too late to see the drops counted finds the line."""
+    reason, message = found["full"]["hint"]
+
+    assert "TableFull" == reason
+    assert re.search(
+        r'; a hint: the kernel\'s log says "table full", [0-9]+ s ago$', message
+    )
