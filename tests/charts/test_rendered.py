@@ -26,6 +26,7 @@ EVERYTHING = (
     "agent.nodeSelector.pool=all",
     "operator.metrics.enabled=true",
     "agent.metrics.enabled=true",
+    "agent.kernelLog=true",
     "monitoring.podMonitor.enabled=true",
     "monitoring.podMonitor.interval=30s",
 )
@@ -141,6 +142,31 @@ def test_without_netlink_the_agent_has_no_capability(helm: Helm) -> None:
     container = spec["PodTemplate/one-conntrack-operator-agent"]["containers"][0]
 
     assert {"drop": ["ALL"]} == container["securityContext"]["capabilities"]
+
+
+@pytest.mark.parametrize(
+    ("sets", "added"),
+    [
+        ((), ["NET_ADMIN"]),
+        (("agent.kernelLog=true",), ["NET_ADMIN", "SYSLOG"]),
+        (("agent.kernelLog=true", "agent.netAdmin=false"), ["SYSLOG"]),
+        (("agent.kernelLog=true", "agent.privileged=true"), None),
+    ],
+)
+def test_the_log_of_the_kernel_takes_a_right_of_its_own(
+    helm: Helm, sets: tuple[str, ...], added: list[str] | None
+) -> None:
+    """
+    The agent is told, and has the capability, only where somebody asks for it.
+    """
+    spec = pod_specs(helm.render(*sets))["PodTemplate/one-conntrack-operator-agent"]
+    container = spec["containers"][0]
+
+    capabilities = container["securityContext"].get("capabilities", {})
+    assert added == capabilities.get("add")
+    assert ("agent.kernelLog=true" in sets) is (
+        "--kernel-log=read" in container["args"]
+    )
 
 
 def test_privileged_is_one_switch(helm: Helm) -> None:

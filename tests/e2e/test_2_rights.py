@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
-NET_ADMIN = 1 << 12
+NET_ADMIN, SYSLOG = 1 << 12, 1 << 34
 FILTERED = "2"
 """Of ``Seccomp``: a filter decides."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.e2e.conftest import AGENTS, RELEASE, SYSTEM, install, settled, values
-from tests.e2e.test_2_rights import NET_ADMIN, container, status
+from tests.e2e.test_2_rights import NET_ADMIN, SYSLOG, container, status
 
 from e2e.cluster import wait
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 CHART = "charts/conntrack-operator"
-EVERY = NET_ADMIN | 1
-"""Two capabilities that stand for all: a privileged process has both."""
+EVERY = NET_ADMIN | SYSLOG | 1
+"""Some capabilities that stand for all: a privileged process has them."""
 
 
 def refusal(cluster: Cluster, release: str, namespace: str, *sets: str) -> str:
@@ -101,6 +101,7 @@ def test_an_image_that_is_not_there_is_said_by_the_policy(own: Cluster) -> None:
     ("value", "capabilities", "source"),
     [
         ("agent.netAdmin=false", 0, "ProcStat"),
+        ("agent.kernelLog=true", NET_ADMIN | SYSLOG, "Netlink"),
         ("agent.privileged=true", EVERY, "Netlink"),
     ],
 )
@@ -111,9 +112,9 @@ def test_fewer_and_more_rights(
     Without a capability counters come another way; the admission policy lets both be.
     """
 
-    def reported() -> Any:  # noqa: ANN401 - any object
+    def facts() -> Any:  # noqa: ANN401 - any object
         (node,) = own.get("conntracknodes")["items"]
-        return node["status"]["facts"].get("counters")
+        return node["status"]["facts"]
 
     former = container(own, AGENTS)
     install(own, "--set", value)
@@ -123,7 +124,8 @@ def test_fewer_and_more_rights(
     )
     seen = status(own, AGENTS)
     assert capabilities == int(seen["CapEff"], 16) & EVERY
-    wait(lambda: reported() == source, f"the counters come by {source}")
+    wait(lambda: facts().get("counters") == source, f"the counters come by {source}")
+    assert "NoKernelLog" not in facts().get("capabilities", [])
     own.kubectl("wait", "--for=condition=Ready", "conntrackpolicy/cluster-default")
 
 
