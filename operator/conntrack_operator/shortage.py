@@ -25,6 +25,9 @@ NOT_READY: Final = "NotReady"
 _PULL: Final = frozenset({"ErrImagePull", "ImagePullBackOff"})
 """A kubelet goes to and fro between them; a status must not."""
 
+_CRASHED: Final = "CrashLoopBackOff"
+"""What a kubelet says of a container that ended, in turns with how it ended."""
+
 
 class Why(NamedTuple):
     """Why an agent does not run."""
@@ -127,8 +130,11 @@ def _of_pod(pod: Json) -> Why | None:
             return Why(str(each.get("reason", "")), str(each.get("message", "")))
     where = (pod.get("spec") or {}).get("nodeName", "")
     for each in status.get("containerStatuses") or ():
-        waiting = (each.get("state") or {}).get("waiting") or {}
+        state = each.get("state") or {}
+        waiting = state.get("waiting") or {}
         reason = str(waiting.get("reason") or "")
+        if state.get("terminated"):
+            reason = _CRASHED
         if reason in _PULL:
             text = f"node {where}: the image {each.get('image')} cannot be pulled."
             return Why("ImagePullBackOff", text)
@@ -141,8 +147,15 @@ def _of_pod(pod: Json) -> Why | None:
 
 def _last_words(container: Json) -> str:
     """
-    Give the last line that a container left when it ended; empty when it left none.
+    Say how a container ended: the last line that it left, else what the kubelet knows.
+
+    Returns:
+        Empty for one that never ran.
     """
-    ended = (container.get("lastState") or {}).get("terminated") or {}
+    state, last = container.get("state") or {}, container.get("lastState") or {}
+    ended = state.get("terminated") or last.get("terminated")
+    if not ended:
+        return ""
     lines = str(ended.get("message") or "").strip().splitlines()
-    return lines[-1] if lines else ""
+    how = f"{ended.get('reason') or 'Ended'}, exit code {ended.get('exitCode')}"
+    return lines[-1] if lines else how

@@ -339,6 +339,24 @@ SAID: dict[str, Any] = {
         ],
     },
 }
+ENDED: dict[str, Any] = {
+    "spec": {"nodeName": "n1"},
+    "status": {
+        "phase": "Running",
+        "containerStatuses": [
+            {"state": {"terminated": {"exitCode": 2, "message": "its sentence"}}}
+        ],
+    },
+}
+KILLED: dict[str, Any] = {
+    "spec": {"nodeName": "n1"},
+    "status": {
+        "phase": "Running",
+        "containerStatuses": [
+            {"state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
+        ],
+    },
+}
 UNSCHEDULED: dict[str, Any] = {
     "status": {
         "conditions": [
@@ -364,6 +382,8 @@ EVICTED: dict[str, Any] = {
         ([UNSCHEDULED], "Unschedulable", "Insufficient memory"),
         ([CRASHED], "CrashLoopBackOff", "node n1: 5m"),
         ([SAID], "CrashLoopBackOff", "node n1: its sentence"),
+        ([ENDED], "CrashLoopBackOff", "node n1: its sentence"),
+        ([KILLED], "CrashLoopBackOff", "node n1: OOMKilled, exit code 137"),
         ([EVICTED], "Evicted", "node n1: low on memory"),
         ([{"status": {"phase": "Running"}}], "NotReady", "not ready yet"),
         ([], "NotReady", "not ready yet"),
