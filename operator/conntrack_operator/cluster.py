@@ -34,18 +34,12 @@ FIELD_MANAGER: Final = "conntrack-operator"
 """Who we are in ``managedFields``; never changes, or fields would have two owners."""
 
 HALTS: Final = f"{FIELD_MANAGER}-halts"
-"""
-Owner of ``status.haltedGeneration`` alone.
-
-What the other owner applies says nothing about it, so no status, however old the
-picture or the operator behind it, takes it away.
-"""
+"""Owner of ``status.haltedGeneration`` alone: no other status, however old, has it."""
 
 GROUP_PATH: Final = f"/apis/{GROUP}/{VERSION}"
 POLICIES: Final = f"{GROUP_PATH}/{policy.PLURAL}"
 CONNTRACK_NODES: Final = f"{GROUP_PATH}/{node.PLURAL}"
 NODES: Final = "/api/v1/nodes"
-
 EVENTS: Final = "/api/v1/namespaces/default/events"
 
 _APPLY: Final = "application/apply-patch+yaml"
@@ -116,10 +110,8 @@ class ApiCluster:
         """
         List all policies, freshly and completely.
         """
-        found: list[PolicyRow] = []
-        async for items, _ in Collection(self._transport, POLICIES).pages():
-            found += map(policy_row, items)
-        return tuple(found)
+        pages = Collection(self._transport, POLICIES).pages()
+        return tuple([policy_row(obj) async for items, _ in pages for obj in items])
 
     async def node(self, name: str) -> NodeRow:
         """
@@ -141,7 +133,7 @@ class ApiCluster:
             name: Name of the node and of its object.
             spec: The whole spec: what is not in it is removed.
             current: The object that was decided about; ``None``: there was none. Its
-                version goes along, so that a request that comes late undoes nothing.
+                version, or that it is new, makes a request that is late undo nothing.
 
         Returns:
             The object as stored.
@@ -152,10 +144,20 @@ class ApiCluster:
         """
         owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": spec.node_uid}
         meta: dict[str, Any] = {"name": name, "ownerReferences": [owner]}
+        path, content = CONNTRACK_NODES, {"spec": to_object(spec)}
         if current is not None:
             meta |= {"uid": current.uid, "resourceVersion": current.resource_version}
-        path, content = f"{CONNTRACK_NODES}/{name}", {"spec": to_object(spec)}
-        return conntrack_node_row(await self._apply(path, node.KIND, meta, content))
+            applied = await self._apply(f"{path}/{name}", node.KIND, meta, content)
+            return conntrack_node_row(applied)
+        params = {"fieldManager": FIELD_MANAGER}
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": node.KIND,
+            "metadata": meta,
+            **content,
+        }
+        request = Request(method="POST", path=path, params=params, body=body)
+        return conntrack_node_row(await self._transport.call(request))
 
     async def delete_conntrack_node(self, row: ConntrackNodeRow) -> None:
         """
@@ -217,8 +219,8 @@ class ApiCluster:
         """
         Tell people that something happened to one of our objects.
         """
-        body = event_object(event, now)
-        await self._transport.call(Request(method="POST", path=EVENTS, body=body))
+        request = Request(method="POST", path=EVENTS, body=event_object(event, now))
+        await self._transport.call(request)
 
     async def _say(self, meta: Mapping[str, str], status: Json, owner: str) -> None:
         """

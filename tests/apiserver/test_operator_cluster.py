@@ -254,6 +254,27 @@ async def test_late_apply(world: World) -> None:
     )
 
 
+async def test_late_creation(world: World) -> None:
+    """
+    What was to be created, and arrives when it is there, undoes nothing. A setting of
+    later is gone when it is left out.
+    """
+    asked = wish(policy(timeouts={TIMEOUT: 600}))
+    world.put_node("n1")
+    uid = (await world.cluster.node("n1")).uid
+    first, numbers = (
+        replace(each, node_uid=uid) for each in (asked.facts_first, asked.numbers)
+    )
+    fewer = replace(numbers, settings={TIMEOUT: 600})
+    row = await world.cluster.apply_conntrack_node("n1", first, current=None)
+    row = await world.cluster.apply_conntrack_node("n1", numbers, current=row)
+    row = await world.cluster.apply_conntrack_node("n1", fewer, current=row)
+
+    with pytest.raises(Conflict):
+        await world.cluster.apply_conntrack_node("n1", first, current=None)
+    assert fewer == row.spec
+
+
 @pytest.mark.parametrize("change", [{"epoch": 2}, {"node_uid": "another"}])
 async def test_rules_between_old_and_new(world: World, change: dict[str, Any]) -> None:
     """An older epoch and another Node's UID are refused by what keeps the object."""

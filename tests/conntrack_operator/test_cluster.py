@@ -112,12 +112,24 @@ async def test_apply_conntrack_node(session: Callable[..., Any]) -> None:
     assert spec.revision == sent.body["spec"]["revision"]
 
 
-async def test_first_apply_names_no_uid(session: Callable[..., Any]) -> None:
-    """An object that should not exist yet is not asked to be a certain one."""
-    async with session(Answer(body=STORED)) as (cluster, server):
-        await cluster.apply_conntrack_node("n1", wish(policy()).numbers, current=None)
+async def test_object_that_should_not_exist_is_created(
+    session: Callable[..., Any],
+) -> None:
+    """A request that comes late finds the object, and is refused by the server."""
+    spec = wish(policy()).facts_first
+    taken = Answer(status=409, body={"message": "already exists"})
+    async with session(Answer(body=STORED), taken) as (cluster, server):
+        await cluster.apply_conntrack_node("n1", spec, current=None)
+        with pytest.raises(Conflict):
+            await cluster.apply_conntrack_node("n1", spec, current=None)
 
-    assert "uid" not in server.requests[0].body["metadata"]
+    sent, _ = server.requests
+    assert "POST" == sent.method
+    assert "/apis/conntrack.dev/v1alpha1/conntracknodes" == sent.path
+    assert {"fieldManager": "conntrack-operator"} == sent.query
+    owner = {"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": spec.node_uid}
+    assert {"name": "n1", "ownerReferences": [owner]} == sent.body["metadata"]
+    assert spec.revision == sent.body["spec"]["revision"]
 
 
 async def test_delete_names_the_very_version(session: Callable[..., Any]) -> None:

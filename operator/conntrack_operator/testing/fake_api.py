@@ -68,7 +68,7 @@ class FakeApi:
         """
         self._fail("apply")
         stored = self.conntrack_nodes.truth.get(name)
-        if current and (stored is None or _version(stored) != _version(current)):
+        if (current and _version(current)) != (stored and _version(stored)):
             raise Conflict(name)
         told = stored.spec if stored else None
         if told and told.node_uid != spec.node_uid:
