@@ -24,7 +24,7 @@ setup: $(READY) ## Make the virtual environment from the lock file (hashes check
 
 .PHONY: faults
 faults: $(READY) ## Kill agent and operator at every write, fill a table; an hour
-	@$(BIN)/python -m pytest -m faults tests/conntrack_agent tests/flow $(PYTEST)
+	@$(BIN)/python -m pytest -m faults tests/conntrack_agent tests/conntrack_operator tests/flow $(PYTEST)
 
 .PHONY: kernels
 kernels: $(READY) ## Run the agent on real kernels in an emulator; minutes
