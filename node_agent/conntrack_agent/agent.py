@@ -16,7 +16,7 @@ from conntrack_agent.clamp import limits
 from conntrack_agent.diff import diff
 from conntrack_agent.enforce import Enforcer, Kernel
 from conntrack_agent.errors import KernelError
-from conntrack_agent.growing import grow
+from conntrack_agent.growing import Growing
 from conntrack_agent.growth import grown_spec, told_revision
 from conntrack_agent.memory import Accepted
 from conntrack_agent.meter import Counters, Meter
@@ -85,6 +85,7 @@ class Agent:
             drops=sources.drops or (lambda: self._meter.dropped),
             host_files=sources.host_files,
         )
+        self._growing = Growing(self._notes)
         self._walk = Walk(sources.entries, clock)
         self._refused: Accepted | None = None
         self._heard_of = ""
@@ -190,11 +191,11 @@ class Agent:
         if accepted is None or self._notes.memory.absent:
             self._walk.aim(None)
             return None
-        told, boot_id = accepted.spec, seen.host.boot_id
+        told, boot_id, refusal = accepted.spec, seen.host.boot_id, ""
         if boot_id:
             self._begin(seen)
             if accepted.hold is None:
-                grow(told, seen, self._notes, self._clock())
+                refusal = self._growing.grow(told, seen, self._clock())
         spec = grown_spec(told, self._notes.memory.grown)
         if spec.mode == NodeMode.OBSERVE:
             difference = diff(spec, seen)
@@ -210,7 +211,9 @@ class Agent:
         found = self._walk.said(replace(found, load=load), limits(spec, seen, found))
         grown = told.settings.get(_MAX) if spec is not told else None
         applied = told_revision(found.applied_revision)
-        found = replace(found, grown_from=grown, applied_revision=applied)
+        found = replace(
+            found, grown_from=grown, no_growth=refusal, applied_revision=applied
+        )
         self._last = report(
             told, accepted.generation, seen, found, last=self._last, now=now
         )

@@ -102,6 +102,8 @@ class Findings:
     """Why a change was taken back, for a message; empty: it was not."""
     grown_from: int | None = None
     """The told limit, while ours is larger; ``None``: it is as told."""
+    no_growth: str = ""
+    """Why a table does not grow that should, for a message; empty: it need not."""
     hold: str | None = None
     """Why a person wants nothing to be written; ``None``: nobody does."""
     journal: str = ""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from conntrack_agent.observations import Observation
+from conntrack_api.growth import NodeGrowth
 from conntrack_api.node import NodeMode, NodeSpec
 from conntrack_api.settings import (
     MAX_BUCKETS,
@@ -86,6 +87,49 @@ def told_revision(revision: str | None) -> str | None:
     return revision and revision.partition("+")[0]
 
 
+def due(
+    spec: NodeSpec, grown: Grown | None, seen: Observation, margin: int = 0
+) -> bool:
+    """
+    Tell whether the table is as we left it, and full enough to grow.
+
+    Args:
+        spec: What the node was told.
+        grown: What it has grown to before.
+        seen: The kernel as it was found.
+        margin: Points of fill below the threshold that are enough, too.
+    """
+    growth, limit = spec.growth, grown_spec(spec, grown).settings.get(_MAX, 0)
+    if growth is None or spec.mode != NodeMode.ENFORCE or not limit:
+        return False
+    found = seen.values.get(_MAX, 0)
+    left = found == limit or (spec.adjust == Adjust.RAISE_ONLY and found > limit)
+    return left and seen.used_percent >= growth.at_percent - margin
+
+
+def bound(
+    growth: NodeGrowth, grown: Grown | None, seen: Observation, now: float
+) -> str:
+    """
+    Say which bound of its own a growth has reached; empty when it has not.
+
+    Args:
+        growth: What the node was told of it.
+        grown: What it has grown to before.
+        seen: The kernel as it was found.
+        now: Monotonic seconds.
+    """
+    if seen.values.get(_MAX, 0) >= growth.ceiling:
+        return f"it may have {growth.ceiling} entries at most"
+    recent = _recent(grown, now)
+    if len(recent) < PER_HOUR:
+        return ""
+    wait = recent[-PER_HOUR] + HOUR - now
+    return (
+        f"it has grown {PER_HOUR} times within an hour, and may again in {wait:.0f} s"
+    )
+
+
 def wanted(
     spec: NodeSpec, grown: Grown | None, seen: Observation, now: float
 ) -> Grown | None:
@@ -99,25 +143,27 @@ def wanted(
         now: Monotonic seconds.
 
     Returns:
-        The next size; ``None``: as large as it may be, full enough to wait, grown often
-        enough in this hour, or not as we left it.
+        The next size; ``None``: it is not due, or a bound is reached.
     """
     growth, target = spec.growth, grown_spec(spec, grown).settings
-    limit, buckets = target.get(_MAX, 0), target.get(_BUCKETS)
-    if growth is None or spec.mode != NodeMode.ENFORCE or not limit:
+    if growth is None or not due(spec, grown, seen) or bound(growth, grown, seen, now):
         return None
-    found = seen.values.get(_MAX, 0)
-    left = found == limit or (spec.adjust == Adjust.RAISE_ONLY and found > limit)
-    larger = min(found * growth.factor, growth.ceiling)
-    times = grown.times if grown else ()
-    recent = tuple(each for each in times if 0 <= now - each < HOUR)
-    may = left and larger > found and len(recent) < PER_HOUR
-    if not may or seen.used_percent < growth.at_percent:
-        return None
-    more = buckets and rounded_buckets(buckets * larger // limit, seen.host.page_bytes)
+    larger = min(seen.values[_MAX] * growth.factor, growth.ceiling)
+    buckets = target.get(_BUCKETS)
+    more = buckets and rounded_buckets(
+        buckets * larger // target[_MAX], seen.host.page_bytes
+    )
     return Grown(
         told=spec.settings[_MAX],
         limit=larger,
         buckets=more and min(MAX_BUCKETS, more),
-        times=(*recent, now),
+        times=(*_recent(grown, now), now),
     )
+
+
+def _recent(grown: Grown | None, now: float) -> tuple[float, ...]:
+    """
+    Give the times of this hour; later ones are of another clock.
+    """
+    times = grown.times if grown else ()
+    return tuple(each for each in times if 0 <= now - each < HOUR)

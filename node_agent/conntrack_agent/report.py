@@ -59,7 +59,7 @@ def report(
     """
     plain = (
         ready(spec, generation, found),
-        pressure(spec, generation, seen, found.load, last),
+        pressure(spec, generation, seen, found, last),
         drifted(generation, found),
     )
     limit = max(0, seen.values.get(NF_CONNTRACK_MAX.name, 0))

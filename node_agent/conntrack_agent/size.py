@@ -73,7 +73,8 @@ def resize(
             )
     return Difference(
         changes=tuple(each for each in ordered if each.setting not in refused),
-        refusals=tuple(refused[name] for name in wanted if name in refused),
+        # What speaks for itself first, then what is left alone because of it.
+        refusals=tuple(refused.values()),
     )
 
 

@@ -88,7 +88,7 @@ def refusal(stall: Stall, seen: Observation) -> Failure | None:
         )
     elif stall.wait > 0:
         message = (
-            f"the last resize stopped packets not long ago; the next one is made in "
+            "the last resize stopped packets not long ago; the next one is made in "
             f"{stall.wait:.0f} s"
         )
     else:

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import Final
 
 from conntrack_agent.changes import Findings
-from conntrack_agent.load import Load
 from conntrack_agent.observations import Observation
 from conntrack_api.conditions import (
     Condition,
@@ -94,11 +93,16 @@ def _stopped(found: Findings) -> tuple[str, str] | None:
 
 
 def pressure(
-    spec: NodeSpec, generation: int, seen: Observation, load: Load, last: NodeStatus
+    spec: NodeSpec,
+    generation: int,
+    seen: Observation,
+    found: Findings,
+    last: NodeStatus,
 ) -> Condition:
     """
     Answer whether the table is close to its limit; with hysteresis.
     """
+    load = found.load
     limit = seen.values.get(NF_CONNTRACK_MAX.name)
     used, entries = seen.used_percent, seen.entries
     before = find(last.conditions, NodeCondition.PRESSURE)
@@ -124,6 +128,8 @@ def pressure(
     elif used >= warn:
         status, reason = _TRUE, NodeReason.NEAR_LIMIT
         message += f"; the warning level is {spec.pressure.warn_percent} %"
+    if found.no_growth:
+        message += f"; does not grow (table.growth): {found.no_growth}"
     if load.hint:
         message += f"; a hint: {load.hint}"
     return Condition(

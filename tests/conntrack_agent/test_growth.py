@@ -12,6 +12,7 @@ from conntrack_agent.growth import HOUR, PER_HOUR, Grown, grown_spec, kept, want
 from conntrack_agent.memory import Memory
 from conntrack_agent.observations import BUCKETS, COUNT, LIMIT, Observation
 from conntrack_agent.observe import observe
+from conntrack_agent.report import worth_writing
 from conntrack_agent.testing import conntrack_node, node_spec
 from conntrack_api.conditions import NodeCondition, find
 from conntrack_api.growth import NodeGrowth
@@ -62,6 +63,13 @@ class Growing(Host):
     def size(self) -> tuple[int, int]:
         """Limit and buckets."""
         return self.kernel.value(LIMIT), self.kernel.value(BUCKETS)
+
+    @property
+    def pressure(self) -> str:
+        """What is said of the fill."""
+        found = find(self.status.conditions, NodeCondition.PRESSURE)
+        assert found is not None
+        return found.message
 
     @property
     def grown_from(self) -> int | None:
@@ -259,13 +267,34 @@ def test_at_most_three_times_an_hour() -> None:
     assert 1_048_576 == host.kernel.value(LIMIT)
 
 
-@pytest.mark.parametrize("why", ["memory", "stall", "hold", "journal", "soak"])
+SHORT = "MemTotal: 4000 kB\nMemAvailable: 1024 kB\n"
+AGAINST = {
+    "memory": "a full table of 131072 entries may take 27 MiB more; 1 MiB are "
+    "available",
+    "stall": "a resize at 60000 live entries would stop packets for about 30 ms, at "
+    "most 1 ms are allowed (table.maxStallMilliseconds); waits for a quieter moment",
+    "rest": "the last resize stopped packets not long ago; the next one is made in "
+    "85 s",
+    "soak": "a change is on trial, or was taken back",
+    "hold": "",
+    "journal": "",
+}
+
+
+@pytest.mark.parametrize("why", AGAINST)
 def test_no_growth(why: str) -> None:
-    """What speaks against any resize speaks against this one, and is no failure."""
+    """
+    What speaks against any resize speaks against this one, and is no failure. The
+    pressure says it with the numbers, but for what ``Ready`` says already.
+    """
     soaking = told({**SIZE, "nf_conntrack_generic_timeout": 60}, soak=3600)
     host = Growing(soaking if why == "soak" else None, entries=60_000)
     if why == "memory":
-        host.kernel.files["proc/meminfo"] = "MemTotal: 4000 kB\nMemAvailable: 1 kB\n"
+        host.kernel.files["proc/meminfo"] = SHORT
+    if why == "rest":
+        memory = host.journal.memory
+        host.journal.memory = replace(memory, resize_after=host.clock() + 90)
+        host.start()
     if why == "stall":
         slow = replace(told(), max_stall_milliseconds=1)
         host.agent.accept(wish(slow, 2))
@@ -278,8 +307,75 @@ def test_no_growth(why: str) -> None:
 
     assert (65536, 65536) == host.size
     assert host.grown_from is None
-    if why in ("memory", "stall"):
+    if why in ("memory", "stall", "rest"):
         assert "Applied" == ready.reason
+    expected = "60000 of 65536 entries, 91 %; the warning level is 80 %"
+    if AGAINST[why]:
+        expected += f"; does not grow (table.growth): {AGAINST[why]}"
+    assert expected == host.pressure
+
+
+def test_the_cause_is_said_and_not_what_follows_from_it() -> None:
+    """A limit that would need the buckets is refused because they are."""
+    spec = replace(told({MAX: 65536, HASH: 8192}), max_stall_milliseconds=1)
+    host = Growing(spec)
+    host.kernel.poke(BUCKETS, 8192)
+    host.kernel.files[COUNT] = "60000"
+    host.run()
+
+    assert "(table.growth): a resize at 60000 live entries would" in host.pressure
+
+
+def test_the_bounds_of_growth_are_said() -> None:
+    """At the ceiling, and after three times in an hour."""
+    host = Growing(told(growth=replace(GROWS, ceiling=4_194_304)))
+    said = []
+    for _ in range(5):
+        host.kernel.files[COUNT] = str(host.kernel.value(LIMIT) * 9 // 10)
+        host.run(601)
+        said.append(host.pressure.partition("does not grow (table.growth): ")[2])
+    low = replace(GROWS, ceiling=524_288)
+    host.agent.accept(wish(told(growth=low, number=2), 2))
+    host.run()
+
+    assert ["", "", ""] == said[:3]
+    assert [
+        "it has grown 3 times within an hour, and may again in 1797 s",
+        "it has grown 3 times within an hour, and may again in 1196 s",
+    ] == said[3:]
+    assert host.pressure.endswith("): it may have 524288 entries at most")
+
+
+def test_a_fill_that_swings_around_the_threshold_is_said_once() -> None:
+    """Nor does memory that comes and goes; it is over five points lower."""
+    host = Growing(entries=52_429)
+    host.kernel.files["proc/meminfo"] = SHORT
+    host.run()
+    first, writes = host.status, 0
+    for percent, memory in [(79, 1), (80, 1), (76, 99), (77, 1), (80, 2)] * 5:
+        host.kernel.files[COUNT] = str(65536 * percent // 100 + 1)
+        host.kernel.files["proc/meminfo"] = SHORT.replace("1024", str(memory * 1024))
+        host.run()
+        writes += worth_writing(host.status, first)
+        assert "MiB are available" in host.pressure
+    host.kernel.files[COUNT] = str(65536 * 74 // 100)
+    host.run()
+
+    assert 0 == writes
+    assert "grow" not in host.pressure
+
+
+def test_a_growth_that_became_possible_says_nothing_more() -> None:
+    """Memory comes back: the table grows in the next pass."""
+    host = Growing(entries=60_000)
+    plenty = host.kernel.files["proc/meminfo"]
+    host.kernel.files["proc/meminfo"] = SHORT
+    host.run()
+    host.kernel.files["proc/meminfo"] = plenty
+    host.run()
+
+    assert (131072, 131072) == host.size
+    assert "does not grow" not in host.pressure
 
 
 def test_reboot_begins_with_what_is_told() -> None:

@@ -337,6 +337,7 @@ findings = st.builds(
     contended=st.booleans(),
     soaking=texts,
     rolled_back=texts,
+    no_growth=texts,
     hold=st.none() | texts,
     journal=texts,
     existing=st.none()
