@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import yaml
 
+from conntrack_agent.configured import MODPROBE_FOLDERS, SYSCTL_FOLDERS
 from generate.chart_page import described
 
 Schema = dict[str, Any]
@@ -28,6 +29,8 @@ _NAME: Final[Schema] = {
 _DIGEST: Final[Schema] = {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"}
 _OBJECTS: Final[Schema] = {"type": "array", "items": {"type": "object"}}
 _NAMES: Final[Schema] = {"type": "array", "items": {"type": "string"}}
+TUNED_FOLDERS: Final = ("/etc/tuned", "/usr/lib/tuned")
+"""What of TuneD holds profiles, and which of them is active."""
 _LOG_FORMAT: Final[Schema] = {"enum": ["json", "text"]}
 
 _KNOWN: Final[dict[str, Schema]] = {
@@ -48,6 +51,11 @@ _KNOWN: Final[dict[str, Schema]] = {
     "agent.config.observeSeconds": {"type": "number", "minimum": 0.1, "maximum": 60},
     "agent.metrics.port": _PORT,
     "agent.metrics.address": {"type": "string", "pattern": "^[0-9a-fA-F:.]*$"},
+    "agent.hostFiles": {
+        "type": "array",
+        "uniqueItems": True,
+        "items": {"enum": sorted({*SYSCTL_FOLDERS, *MODPROBE_FOLDERS, *TUNED_FOLDERS})},
+    },
     "agent.stateDir": {"type": "string", "pattern": "^/[^/]+/.+"},
     "agent.updateStrategy.type": {"enum": ["RollingUpdate", "OnDelete"]},
     "agent.updateStrategy.maxUnavailable": {

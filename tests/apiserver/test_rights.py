@@ -136,6 +136,9 @@ def installed(control_plane: ControlPlane, api: Api) -> Iterator[ControlPlane]:
         [
             *(str(helm), "template", OPERATOR, "charts/conntrack-operator"),
             *("--namespace", SYSTEM, "--set", "crds.enabled=false"),
+            # The widest template: the operator copies it, and its policies compare.
+            *("--set", "agent.kernelLog=true"),
+            *("--set", "agent.hostFiles={/etc/sysctl.d,/usr/lib/tuned}"),
         ],
         check=True,
         capture_output=True,

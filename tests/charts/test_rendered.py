@@ -4,12 +4,16 @@ What the chart makes of its values.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from tests.charts.conftest import CHART, ROOT, one, pod_specs, pod_template
+
+from conntrack_agent.configured import SYSCTL_CONF, configured
+from conntrack_agent.tuned import ACTIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +31,7 @@ EVERYTHING = (
     "operator.metrics.enabled=true",
     "agent.metrics.enabled=true",
     "agent.kernelLog=true",
+    'agent.hostFiles:=["/etc/sysctl.d"]',
     "monitoring.podMonitor.enabled=true",
     "monitoring.podMonitor.interval=30s",
 )
@@ -167,6 +172,77 @@ def test_the_log_of_the_kernel_takes_a_right_of_its_own(
     assert ("agent.kernelLog=true" in sets) is (
         "--kernel-log=read" in container["args"]
     )
+
+
+def test_no_configuration_of_the_host_is_mounted_unless_named(helm: Helm) -> None:
+    """
+    Each directory at its own path below one, read-only; a missing one is not created.
+    """
+    wanted = ["/etc/sysctl.d", "/usr/lib/tuned"]
+    name = "PodTemplate/one-conntrack-operator-agent"
+    plain = pod_specs(helm.render())[name]
+    spec = pod_specs(helm.render(f"agent.hostFiles:={json.dumps(wanted)}"))[name]
+    container = spec["containers"][0]
+
+    more = [each for each in spec["volumes"] if each not in plain["volumes"]]
+    assert [
+        {"name": name, "hostPath": {"path": path, "type": "Directory"}}
+        for name, path in zip(
+            ("files-etc-sysctl-d", "files-usr-lib-tuned"), wanted, strict=True
+        )
+    ] == more
+    mounts = container["volumeMounts"][len(plain["containers"][0]["volumeMounts"]) :]
+    assert [
+        {"name": each["name"], "mountPath": f"/host/files{path}", "readOnly": True}
+        for each, path in zip(more, wanted, strict=True)
+    ] == mounts
+    assert "--host-files=/host/files" in container["args"]
+    assert "host-files" not in str(plain)
+
+
+def test_whatever_an_agent_reads_may_be_named_and_nothing_else(helm: Helm) -> None:
+    """
+    The schema's list is that of the agent's own code, but for a single file.
+    """
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    named = schema["properties"]["agent"]["properties"]["hostFiles"]["items"]["enum"]
+    looked = Looked()
+    configured(looked)
+
+    folders = {each for each in looked.asked if each != SYSCTL_CONF}
+    assert folders == {each for each in folders if each.startswith(tuple(named))}
+    assert set(named) == {
+        each for each in named if any(path.startswith(each) for path in folders)
+    }
+    spec = pod_specs(helm.render(f"agent.hostFiles:={json.dumps(named)}"))
+    volumes = spec["PodTemplate/one-conntrack-operator-agent"]["volumes"]
+    assert len(volumes) == len({each["name"] for each in volumes})
+
+
+class Looked:
+    """
+    Files that note what is asked for; TuneD has an active profile.
+    """
+
+    def __init__(self) -> None:
+        """
+        Start with nothing asked for.
+        """
+        self.asked: set[str] = set()
+
+    def names(self, folder: str) -> tuple[str, ...]:
+        """
+        List a folder.
+        """
+        self.asked.add(folder)
+        return ()
+
+    def read(self, file: str) -> str:
+        """
+        Read a file.
+        """
+        self.asked.add(file)
+        return "balanced" if file == ACTIVE else ""
 
 
 def test_privileged_is_one_switch(helm: Helm) -> None:

@@ -4,6 +4,7 @@ Installations that helm cannot refuse: what their pods and objects say.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,6 +59,25 @@ def test_a_state_directory_that_cannot_be_mounted_is_said(governed: Cluster) -> 
         lambda: f"{file} is not a directory" in governed.kubectl(*events),
         "an event names the path",
     )
+
+
+def test_a_directory_of_the_host_that_is_not_there_is_said_and_not_made(
+    governed: Cluster,
+) -> None:
+    """
+    The pod waits, its event names the path, and the host is left as it is.
+    """
+    missing = Path("/usr/local/lib/modprobe.d")
+    assert not missing.exists()
+
+    bad(governed, f"agent.hostFiles={{/etc/modprobe.d,{missing}}}")
+
+    events = ("get", "events", "-n", AGENTS, "--field-selector=reason=FailedMount")
+    wait(
+        lambda: f"{missing} is not a directory" in governed.kubectl(*events),
+        "an event names the path",
+    )
+    assert not missing.exists()
 
 
 def test_a_state_directory_that_cannot_be_written_is_said(governed: Cluster) -> None:

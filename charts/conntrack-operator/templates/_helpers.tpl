@@ -75,6 +75,11 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 {{- end -}}
 
+{{/* Name of the volume of a directory: /etc/sysctl.d is files-etc-sysctl-d. */}}
+{{- define "conntrack.hostFiles" -}}
+files{{ regexReplaceAll "[/.]" . "-" }}
+{{- end -}}
+
 {{- define "conntrack.pullSecrets" -}}
 {{- with .Values.global.imagePullSecrets }}
 imagePullSecrets:
