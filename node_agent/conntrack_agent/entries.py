@@ -10,15 +10,12 @@ Source: Linux, ``net/netfilter/nf_conntrack_netlink.c``, and
 """
 
 import errno
-import os
 import socket
-import struct
 from collections.abc import Callable
 from typing import Final
 
 from conntrack_agent import layout, nfnetlink
 from conntrack_agent.clamp import Cuts, Entry, Rule, too_long
-from conntrack_agent.errors import SettingRejected
 
 BATCH: Final = 32
 """Most entries that are updated at once: their answers must fit a socket's buffer."""
@@ -29,8 +26,6 @@ _PART: Final = 1 << 14
 _SECONDS: Final = 5.0
 """Patience: a dump may walk many buckets before it finds an entry of ours."""
 
-_FAILURES: Final = (OSError, struct.error, IndexError, SettingRejected)
-
 _VANISHED: Final = frozenset({errno.ENOENT, errno.ETIME, errno.EPERM})
 """It is gone, it is dying, or its timeout was fixed since: nothing to be cut."""
 
@@ -38,14 +33,16 @@ _VANISHED: Final = frozenset({errno.ENOENT, errno.ETIME, errno.EPERM})
 class EntryTable:
     """The table of this network namespace."""
 
-    def __init__(self, connect: Callable[[], socket.socket] | None = None) -> None:
+    def __init__(
+        self, connect: Callable[[], socket.socket] = nfnetlink.connect
+    ) -> None:
         """
         Open nothing yet.
 
         Args:
-            connect: Makes a connected socket; left out, it is one to the kernel.
+            connect: Makes a socket to the kernel.
         """
-        self._connect = connect or nfnetlink.connect
+        self._connect = connect
         self._dump: socket.socket | None = None
         self._updates: socket.socket | None = None
         self._ended = False
@@ -66,10 +63,10 @@ class EntryTable:
             SettingReadOnly: We may not; asking again is no use.
             KernelError: There was no sensible answer; the walk is over.
         """
-        try:
-            if self._ended:
-                self.close()
-                return None
+        if self._ended:
+            self.close()
+            return None
+        with nfnetlink.talking(self.close):
             if self._dump is None:
                 self._dump = self._opened()
                 question = nfnetlink.request(
@@ -77,9 +74,6 @@ class EntryTable:
                 )
                 self._dump.send(question)
             return self._part(self._dump.recv(_PART), most)
-        except _FAILURES as error:
-            self.close()
-            raise nfnetlink.translated(error) from error
 
     def cut(self, cuts: Cuts) -> list[tuple[bool, Entry | None]]:
         """
@@ -96,7 +90,7 @@ class EntryTable:
         Raises:
             KernelError: There was no sensible answer.
         """
-        try:
+        with nfnetlink.talking(self.close):
             if self._updates is None:
                 self._updates = self._opened()
             return [
@@ -104,9 +98,6 @@ class EntryTable:
                 for at in range(0, len(cuts), BATCH)
                 for outcome in self._batch(self._updates, cuts[at : at + BATCH])
             ]
-        except _FAILURES as error:
-            self.close()
-            raise nfnetlink.translated(error) from error
 
     def close(self) -> None:
         """
@@ -135,7 +126,7 @@ class EntryTable:
         for kind, _sequence, at, end in nfnetlink.messages(block):
             if kind in (nfnetlink.DONE, nfnetlink.ERROR):
                 if number := nfnetlink.error_number(block, at):
-                    raise OSError(number, os.strerror(number))
+                    raise nfnetlink.refused(number)
                 self._ended = True
                 break
             count += 1
@@ -168,7 +159,7 @@ class EntryTable:
                 if kind != nfnetlink.ERROR:
                     after[index] = layout.entry(block, at, end)
                 elif (number := nfnetlink.error_number(block, at)) not in _VANISHED:
-                    raise OSError(number, os.strerror(number))
+                    raise nfnetlink.refused(number)
                 elif asked:
                     after[index] = None
                 else:

@@ -9,7 +9,6 @@ Source: Linux, ``net/netfilter/nf_conntrack_netlink.c``, ``ctnetlink_stat_ct_cpu
 ``include/uapi/linux/netfilter/nfnetlink_conntrack.h``.
 """
 
-import os
 import socket
 import struct
 from collections.abc import Callable
@@ -37,14 +36,16 @@ _MOST: Final = 8192
 class CounterSocket:
     """A netlink socket that knows one question."""
 
-    def __init__(self, connect: Callable[[], socket.socket] | None = None) -> None:
+    def __init__(
+        self, connect: Callable[[], socket.socket] = nfnetlink.connect
+    ) -> None:
         """
         Open nothing yet.
 
         Args:
-            connect: Makes a connected socket; left out, it is one to the kernel.
+            connect: Makes a socket to the kernel.
         """
-        self._connect = connect or nfnetlink.connect
+        self._connect = connect
         self._socket: socket.socket | None = None
         self._sequence = 0
 
@@ -59,11 +60,8 @@ class CounterSocket:
             SettingReadOnly: We may not; asking again is no use.
             KernelError: There was no whole answer.
         """
-        try:
+        with nfnetlink.talking(self.close):
             return self._ask()
-        except (OSError, struct.error, SettingRejected) as error:
-            self.close()
-            raise nfnetlink.translated(error) from error
 
     def close(self) -> None:
         """
@@ -94,8 +92,7 @@ class CounterSocket:
                 if kind == nfnetlink.DONE:
                     return found
                 if kind == nfnetlink.ERROR:
-                    number = nfnetlink.error_number(block, at)
-                    raise OSError(number, os.strerror(number))
+                    raise nfnetlink.refused(nfnetlink.error_number(block, at))
                 (cpu,) = _CPU.unpack_from(block, at)
                 found[str(cpu)] = _counts(block, at + nfnetlink.FAMILY.size, end)
         raise SettingRejected("it has no end")

@@ -12,7 +12,8 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from conntrack_agent.errors import KernelError, SettingReadOnly, SettingRejected
@@ -107,6 +108,32 @@ def error_number(block: bytes, at: int) -> int:
     Read the errno of an error message's body; 0 acknowledges.
     """
     return -int(_ERRNO.unpack_from(block, at)[0])
+
+
+def refused(number: int) -> OSError:
+    """
+    Make the error of an errno that came in a message.
+    """
+    return OSError(number, os.strerror(number))
+
+
+@contextmanager
+def talking(close: Callable[[], None]) -> Iterator[None]:
+    """
+    Ask and read the answer within this.
+
+    Args:
+        close: Closes the socket after whatever went wrong: what is left in it would be
+            taken for the answer to the next question.
+
+    Raises:
+        KernelError: What went wrong, by its cause.
+    """
+    try:
+        yield
+    except (OSError, struct.error, IndexError, SettingRejected) as error:
+        close()
+        raise translated(error) from error
 
 
 def translated(error: Exception) -> KernelError:

@@ -4,7 +4,6 @@ Entries made over netlink, for tests: real traffic has no idle hours to spare.
 Source: Linux, ``include/uapi/linux/netfilter/nfnetlink_conntrack.h``.
 """
 
-import os
 import socket
 import struct
 from collections.abc import Callable
@@ -69,7 +68,7 @@ class Flows:
                 block = self._socket.recv(1 << 16)
                 for _kind, _sequence, body, _end in nfnetlink.messages(block):
                     if found := nfnetlink.error_number(block, body):
-                        raise OSError(found, os.strerror(found))
+                        raise nfnetlink.refused(found)
                     waiting -= 1
 
     def close(self) -> None:
