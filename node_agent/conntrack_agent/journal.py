@@ -29,6 +29,7 @@ LARGEST: Final = 1 << 20
 """Bytes; a journal has some thousands."""
 
 _NAME: Final = "journal.json"
+_BESIDE: Final = "journal.new"
 
 
 class DiskJournal:
@@ -52,6 +53,9 @@ class DiskJournal:
         """
         Make sure that no other agent uses this directory, until the process ends.
 
+        One that was made for us, as the kubelet does, becomes private, too; one that
+        holds anything else may be somebody's, and stays as it is.
+
         Raises:
             JournalError: Another one does, or the directory cannot be made.
         """
@@ -68,6 +72,10 @@ class DiskJournal:
             busy = isinstance(error, BlockingIOError)
             what = "another agent is using it" if busy else error.strerror
             raise JournalError(f"{self._directory}: {what}") from error
+        # Where that cannot be, the first write says why.
+        with suppress(OSError):
+            if {each.name for each in self._directory.iterdir()} <= {_NAME, _BESIDE}:
+                os.fchmod(descriptor, 0o700)
 
     def load(self) -> Memory:
         """
@@ -107,7 +115,7 @@ class DiskJournal:
         Raises:
             JournalError: It may not be there; the old one is unharmed.
         """
-        beside = self._file.with_suffix(".new")
+        beside = self._directory / _BESIDE
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -66,6 +66,24 @@ def test_the_files_are_private(directory: Path) -> None:
     assert [0o600] == [each.stat().st_mode & 0o777 for each in directory.iterdir()]
 
 
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [((), 0o700), (("journal.json", "journal.new"), 0o700), (("theirs",), 0o755)],
+)
+def test_a_directory_that_was_made_for_us_becomes_private(
+    directory: Path, there: tuple[str, ...], expected: int
+) -> None:
+    """The kubelet makes it for everybody to look into; one of others is left alone."""
+    directory.mkdir()
+    directory.chmod(0o755)
+    for name in there:
+        (directory / name).touch()
+
+    DiskJournal(directory).lock()
+
+    assert expected == directory.stat().st_mode & 0o777
+
+
 def damage(change: Callable[[dict[str, object]], object]) -> Callable[[bytes], bytes]:
     """Change the document around the body."""
 
