@@ -27,6 +27,7 @@ from conntrack_operator.testing.scripted_server import (
     Seen,
     Stream,
 )
+from conntrack_operator.testing.stepped_loop import stepped
 
 __all__ = [
     "AT_ONCE",
@@ -50,5 +51,6 @@ __all__ = [
     "policy",
     "policy_row",
     "stamp",
+    "stepped",
     "unreadable",
 ]
