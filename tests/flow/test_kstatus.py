@@ -31,20 +31,38 @@ def conditions(obj: Json) -> dict[str, Any]:
 class History:
     """Every version of every object, as a watch gives them."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: Collection) -> None:
         """Start with none."""
+        self._source = source
         self.versions: defaultdict[str, list[Json]] = defaultdict(list)
 
-    async def follow(self, source: Collection) -> None:
+    async def follow(self) -> None:
         """Take what comes."""
         version = ""
-        async for items, version in source.pages():  # noqa: B007 - the last one
+        async for items, version in self._source.pages():  # noqa: B007 - the last one
             for obj in items:
                 self.versions[obj["metadata"]["name"]].append(obj)
-        async with aclosing(source.watch(version, 600)) as events:
+        async with aclosing(self._source.watch(version, 600)) as events:
             async for kind, obj in events:
                 if kind in ("ADDED", "MODIFIED"):
                     self.versions[obj["metadata"]["name"]].append(obj)
+
+    async def caught_up(self, on: Stage) -> None:
+        """Wait for what there is by now: a watch may be late."""
+        now = {
+            (obj["metadata"]["name"], obj["metadata"]["resourceVersion"])
+            async for items, _ in self._source.pages()
+            for obj in items
+        }
+        await on.until(lambda: now <= self._seen(), "the watch to catch up")
+
+    def _seen(self) -> set[tuple[str, str]]:
+        """Give name and version of all that came."""
+        return {
+            (name, obj["metadata"]["resourceVersion"])
+            for name, versions in self.versions.items()
+            for obj in versions
+        }
 
     def said(self, name: str) -> list[str]:
         """Give what kstatus says of an object, without repetitions."""
@@ -57,11 +75,9 @@ class History:
 @asynccontextmanager
 async def following(on: Stage) -> AsyncIterator[tuple[History, History]]:
     """Follow the policies and the nodes' objects."""
-    policies, nodes = History(), History()
-    tasks = [
-        asyncio.create_task(policies.follow(Collection(on.transport, POLICIES))),
-        asyncio.create_task(nodes.follow(Collection(on.transport, CONNTRACK_NODES))),
-    ]
+    policies = History(Collection(on.transport, POLICIES))
+    nodes = History(Collection(on.transport, CONNTRACK_NODES))
+    tasks = [asyncio.create_task(each.follow()) for each in (policies, nodes)]
     try:
         await on.until(
             lambda: POLICY in policies.versions and FAILING in nodes.versions, "lists"
@@ -109,6 +125,7 @@ async def test_rollout_that_ends_well(thirty: House) -> None:
 
         assert on.fleet.at(on.limit) == len(on.fleet.rows)
         for history in (policies, nodes):
+            await history.caught_up(on)
             for versions in history.versions.values():
                 check(versions)
         assert ["Current", "InProgress", "Current"] == policies.said(POLICY)
@@ -131,6 +148,7 @@ async def test_rollout_that_halts(thirty: House) -> None:
         await on.edit(on.limit + 1000)
         await on.settled()
 
+        await policies.caught_up(on)
         check(policies.versions[POLICY])
         expected = ["Current", "InProgress", "Failed", "InProgress", "Current"]
         assert expected == policies.said(POLICY)
