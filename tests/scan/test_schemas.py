@@ -76,7 +76,7 @@ def said(folder: Path, changed: dict[str, Any]) -> str:
     return conform(yaml.safe_dump(policy), folder).stdout
 
 
-@pytest.mark.apiserver
+@pytest.mark.install
 def test_a_wrong_object_is_found(folder: Path) -> None:
     """
     A field that nobody knows, and a value of the wrong type; ours pass as they are.
