@@ -6,6 +6,9 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SCAN   := .scan/.ready
 
+# Processes of `make test`; each that needs one starts a control plane of its own.
+WORKERS ?= 2
+
 # Only what is said on the command line: `make e2e KUBECONFIG=file`.
 E2E_KUBECONFIG := $(if $(filter command line,$(origin KUBECONFIG)),$(KUBECONFIG))
 
@@ -36,7 +39,7 @@ demo: $(READY) ## Run the product for real on this machine (HOLD=1 keeps it open
 
 .PHONY: test
 test: lint contracts control-plane ## Lint, types, contracts, and every test
-	@$(BIN)/python -m pytest $(PYTEST)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST)
 
 .PHONY: control-plane
 control-plane: $(READY) ## Build etcd and Kubernetes, once; minutes
