@@ -168,8 +168,8 @@ def real_node() -> Iterator[Cluster]:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         layout = Layout(folder=folder)
         archive = folder / "images.tar"
-        images = save_images(archive)
         janitor = stack.enter_context(Janitor())
+        images = save_images(archive)
         guard = stack.enter_context(Guard())
         plane = stack.enter_context(ControlPlane(controller_manager=True))
         watch = Watch(folder)

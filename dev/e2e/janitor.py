@@ -6,6 +6,7 @@ node, one a line. Its input ends when the run is over or was killed: then it end
 processes, and removes addresses, bridge and control groups.
 """
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -17,9 +18,13 @@ from types import TracebackType
 from typing import Final, Self
 
 from demo.guard import end
+from e2e.errors import NodeUnavailable
 from e2e.layout import ADDRESSES, BRIDGE, CGROUP
 
 CGROUPS: Final = Path("/sys/fs/cgroup")
+LOCK: Final = Path("/run/lock/conntrack-e2e.lock")
+"""Held while there is a node, and until what it left is removed."""
+
 _TRIES: Final = 50
 
 
@@ -29,14 +34,26 @@ class Janitor:
     def __enter__(self) -> Self:
         """
         Clean up after a run before ours, and start the process that does so after us.
+
+        Raises:
+            NodeUnavailable: There is a node; what it has has the names of what we have.
         """
-        sweep()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "e2e.janitor"],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-            text=True,
-        )
+        with LOCK.open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise NodeUnavailable(
+                    "this machine is the node of another run, or is being cleaned up "
+                    "after one; try again when it has ended"
+                ) from error
+            sweep()
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "e2e.janitor"],
+                stdin=subprocess.PIPE,
+                start_new_session=True,
+                text=True,
+                pass_fds=[lock.fileno()],
+            )
         return self
 
     def __exit__(

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from control_plane import ControlPlaneError, ControlPlaneUnavailable, find_binaries
+from demo.errors import DemoFailed
 from e2e.cluster import Cluster, real_node, wait
-from e2e.errors import NodeUnavailable
+from e2e.errors import NodeFailed, NodeUnavailable
 from e2e.nested import nested_node
 from image.errors import ImageUnavailable
 from programs import find_program
@@ -28,6 +29,7 @@ KUBECONFIG = "CONNTRACK_E2E_KUBECONFIG"
 KIND = "CONNTRACK_E2E_KIND"
 """Environment variable: 1 for a cluster of kind."""
 
+CANNOT = (NodeUnavailable, ImageUnavailable, ControlPlaneUnavailable)
 UNAVAILABLE = 3
 """Exit code where this machine cannot be a node."""
 
@@ -50,10 +52,10 @@ def cluster() -> Iterator[Cluster]:
             return
         with nested_node() if os.environ.get(KIND) == "1" else real_node() as node:
             yield node
-    except (NodeUnavailable, ImageUnavailable, ControlPlaneUnavailable) as error:
+    except (*CANNOT, DemoFailed) as error:
         pytest.exit(str(error), returncode=UNAVAILABLE)
-    except ControlPlaneError as error:
-        pytest.fail(str(error), pytrace=False)
+    except (NodeFailed, ControlPlaneError) as error:
+        pytest.exit(str(error), returncode=1)
 
 
 @contextmanager
