@@ -139,16 +139,28 @@ def daemon_set(cluster: Cluster) -> Any:  # noqa: ANN401 - any object
 
 def settled(cluster: Cluster, agents: int) -> bool:
     """
-    Tell whether so many agents run, all of them of the present version.
+    Tell whether so many agents run and no other, all of them as the template is now.
     """
-    found = daemon_set(cluster) or {"status": {}, "metadata": {}}
-    status = found["status"]
-    now = found["metadata"].get("generation")
+    found = daemon_set(cluster)
+    templates = cluster.get("podtemplates", "-n", AGENTS)["items"]
+    if found is None or [AGENT] != [each["metadata"]["name"] for each in templates]:
+        return False
+    status, now = found["status"], found["metadata"]["generation"]
     counts = ("desiredNumberScheduled", "numberReady", "updatedNumberScheduled")
     return bool(
-        status.get("observedGeneration") == now is not None
+        gist(templates[0]["template"]) == gist(found["spec"]["template"])
+        and status.get("observedGeneration") == now
         and {agents} == {status.get(each, 0) for each in counts}
+        and agents == len(cluster.get("pods", "-n", AGENTS)["items"])
     )
+
+
+def gist(template: Any) -> Any:  # noqa: ANN401 - any template of pods
+    """
+    Give what the operator takes over: all but the selection of nodes.
+    """
+    spec = {key: value for key, value in template["spec"].items() if key != "affinity"}
+    return spec, template["metadata"].get("annotations")
 
 
 @pytest.fixture(scope="session")
