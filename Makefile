@@ -9,8 +9,9 @@ SCAN   := .scan/.ready
 # Processes of `make test`; each that needs one starts a control plane of its own.
 WORKERS ?= 2
 
-# Only what is said on the command line: `make e2e KUBECONFIG=file`.
+# Only what is said on the command line: `make e2e KUBECONFIG=file VALUES=file`.
 E2E_KUBECONFIG := $(if $(filter command line,$(origin KUBECONFIG)),$(KUBECONFIG))
+E2E_VALUES := $(if $(filter command line,$(origin VALUES)),$(VALUES))
 
 .DEFAULT_GOAL := help
 
@@ -72,7 +73,8 @@ image: $(READY) ## Build both container images (BASE=image TAG=tag)
 
 .PHONY: e2e
 e2e: $(READY) ## Install into a real node of this machine (or KUBECONFIG=file)
-	@CONNTRACK_E2E_KUBECONFIG="$(E2E_KUBECONFIG)" $(BIN)/python -m pytest -m e2e tests/e2e $(PYTEST)
+	@CONNTRACK_E2E_KUBECONFIG="$(E2E_KUBECONFIG)" CONNTRACK_E2E_VALUES="$(E2E_VALUES)" \
+	  $(BIN)/python -m pytest -m e2e tests/e2e $(PYTEST)
 
 .PHONY: e2e-kind
 e2e-kind: $(READY) ## The same for a node of kind (KIND_NODE_IMAGE=image)

@@ -26,6 +26,7 @@ PAUSE: Final = "localhost/pause:1"
 HIDDEN: Final = (
     "/run/containerd",
     "/run/netns",
+    "/var/lib/conntrack-operator",
     "/var/lib/cni",
     "/var/log/containers",
     "/var/log/pods",
@@ -47,13 +48,6 @@ class Layout:
         return self.folder / "containerd.sock"
 
     @property
-    def state(self) -> Path:
-        """
-        Give the directory of the agent's journal.
-        """
-        return self.folder / "state"
-
-    @property
     def logs(self) -> Path:
         """
         Give the directory of the containers' logs.
@@ -68,7 +62,7 @@ class Layout:
             runc: The program.
             kubelet_port: Where the kubelet listens, on loopback.
         """
-        for name in ("cni", "state", "logs", "kubelet"):
+        for name in ("cni", "logs", "kubelet"):
             (self.folder / name).mkdir()
         (self.folder / "cni" / "10-bridge.conflist").write_text(_network())
         (self.folder / "containerd.toml").write_text(self._containerd(runc))

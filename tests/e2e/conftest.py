@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 KUBECONFIG = "CONNTRACK_E2E_KUBECONFIG"
 """Environment variable: a cluster to use instead of a node of our own."""
 
+VALUES = "CONNTRACK_E2E_VALUES"
+"""Environment variable: a file of values for the chart there, such as a registry."""
+
 KIND = "CONNTRACK_E2E_KIND"
 """Environment variable: 1 for a cluster of kind."""
 
@@ -37,6 +40,10 @@ RELEASE, SYSTEM, AGENTS = "conntrack", "conntrack-system", "conntrack-system-age
 OPERATOR = "conntrack-conntrack-operator"
 AGENT = f"{OPERATOR}-agent"
 CRDS = ("crd/conntrackpolicies.conntrack.dev", "crd/conntracknodes.conntrack.dev")
+POLICY = "conntrackpolicy/cluster-default"
+UNINSTALL = ("uninstall", RELEASE, "--namespace", SYSTEM, "--wait")
+RELEASE_BY_HAND = ("--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+SOON = "--timeout=60s"
 
 
 @pytest.fixture(scope="session")
@@ -82,6 +89,17 @@ def somebody_elses(kubeconfig: Path) -> Iterator[Cluster]:
     cluster.kubectl("delete", "--ignore-not-found", *CRDS, f"namespace/{SYSTEM}")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """
+    Name every test that somebody else's cluster or a nested node was spared.
+    """
+    skipped = terminalreporter.stats.get("skipped", ())
+    if skipped and (os.environ.get(KUBECONFIG) or os.environ.get(KIND) == "1"):
+        terminalreporter.write_line("left out, since the node is not our own:")
+        for each in skipped:
+            terminalreporter.write_line(f"  {each.nodeid}")
+
+
 @pytest.fixture
 def own(cluster: Cluster) -> Cluster:
     """
@@ -106,12 +124,10 @@ def values(cluster: Cluster) -> list[str]:
     """
     Give the values of every installation, as arguments of helm.
     """
-    if cluster.nested:
+    if cluster.nested or cluster.layout is not None:
         return ["--set", "image.pullPolicy=Never"]
-    if cluster.layout is None:
-        return []
-    sets = ["image.pullPolicy=Never", f"agent.stateDir={cluster.layout.state}"]
-    return [word for each in sets for word in ("--set", each)]
+    given = os.environ.get(VALUES)
+    return ["--values", str(Path(given).absolute())] if given else []
 
 
 def install(
@@ -170,7 +186,7 @@ def installed(cluster: Cluster) -> Iterator[Cluster]:
     """
     install(cluster)
     yield cluster
-    cluster.helm("uninstall", RELEASE, "--namespace", SYSTEM, "--wait", check=False)
+    cluster.helm(*UNINSTALL, check=False)
 
 
 @pytest.fixture
@@ -183,3 +199,17 @@ def policed(own: Cluster, installed: Cluster) -> Cluster:
     own.kubectl(*ready, "--timeout=60s")
     wait(lambda: settled(own, 1), "the agent is ready")
     return own
+
+
+@pytest.fixture
+def fresh(own: Cluster) -> Iterator[Cluster]:
+    """
+    Install; whatever a test leaves is removed afterwards.
+    """
+    install(own)
+    yield own
+    own.helm(*UNINSTALL, check=False)
+    own.kubectl("patch", POLICY, *RELEASE_BY_HAND, check=False)
+    own.kubectl("delete", "--ignore-not-found", SOON, *CRDS)
+    spaces = (f"namespace/{SYSTEM}", f"namespace/{AGENTS}")
+    own.kubectl("delete", "--ignore-not-found", SOON, *spaces)

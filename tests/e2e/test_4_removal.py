@@ -10,38 +10,25 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.e2e.conftest import AGENTS, CRDS, RELEASE, SYSTEM, install
+from tests.e2e.conftest import (
+    AGENTS,
+    CRDS,
+    POLICY,
+    RELEASE_BY_HAND,
+    SOON,
+    SYSTEM,
+    UNINSTALL,
+    install,
+)
 from tests.e2e.test_1_install import PODS, kernel
 from tests.install.leftovers import DEFINITION, left, remove_by_label
 
 from e2e.cluster import wait
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from e2e.cluster import Cluster
 
 pytestmark = pytest.mark.e2e
-
-NAME = "cluster-default"
-POLICY = f"conntrackpolicy/{NAME}"
-UNINSTALL = ("uninstall", RELEASE, "--namespace", SYSTEM, "--wait")
-RELEASE_BY_HAND = ("--type=merge", "-p", '{"metadata":{"finalizers":null}}')
-SOON = "--timeout=60s"
-
-
-@pytest.fixture
-def fresh(own: Cluster) -> Iterator[Cluster]:
-    """
-    Install; whatever a test leaves is removed afterwards.
-    """
-    install(own)
-    yield own
-    own.helm(*UNINSTALL, check=False)
-    own.kubectl("patch", POLICY, *RELEASE_BY_HAND, check=False)
-    own.kubectl("delete", "--ignore-not-found", SOON, *CRDS)
-    spaces = (f"namespace/{SYSTEM}", f"namespace/{AGENTS}")
-    own.kubectl("delete", "--ignore-not-found", SOON, *spaces)
 
 
 def govern(cluster: Cluster, on_removal: str) -> dict[str, int]:
