@@ -77,7 +77,16 @@ def test_an_older_crd_is_refused(own: Cluster) -> None:
 
 
 @pytest.mark.usefixtures("policed")
-def test_an_image_that_is_not_there_is_said_by_the_policy(own: Cluster) -> None:
+@pytest.mark.parametrize(
+    ("repository", "policy", "reason"),
+    [
+        ("missing", "Never", "ErrImageNeverPull"),
+        ("127.0.0.1:1/missing", "IfNotPresent", "ImagePullBackOff"),
+    ],
+)
+def test_an_image_that_is_not_there_is_said_by_the_policy(
+    own: Cluster, repository: str, policy: str, reason: str
+) -> None:
     """
     How many agents are missing, and why; the right image ends it.
     """
@@ -86,8 +95,9 @@ def test_an_image_that_is_not_there_is_said_by_the_policy(own: Cluster) -> None:
         policy = own.get("conntrackpolicy", "cluster-default")
         return policy["status"].get("agents") or {}
 
-    install(own, "--set", "agent.image.repository=missing")
-    wait(lambda: agents().get("reason") == "ErrImageNeverPull", "the reason is said")
+    image = f"agent.image.repository={repository}"
+    install(own, "--set", image, "--set", f"image.pullPolicy={policy}")
+    wait(lambda: agents().get("reason") == reason, "the reason is said")
     found = agents()
     assert (1, 0, 1) == (found["expected"], found["running"], found["missing"])
     assert "missing:" in found["message"]
@@ -127,6 +137,27 @@ def test_fewer_and_more_rights(
     wait(lambda: facts().get("counters") == source, f"the counters come by {source}")
     assert "NoKernelLog" not in facts().get("capabilities", [])
     own.kubectl("wait", "--for=condition=Ready", "conntrackpolicy/cluster-default")
+
+
+@pytest.mark.usefixtures("policed")
+def test_an_operator_whose_image_is_not_there_is_said_by_helm(own: Cluster) -> None:
+    """
+    `helm --wait` gives up and names the Deployment; the agents run on as they are.
+    """
+    before = own.get("pods", "-n", AGENTS)["items"][0]["metadata"]["uid"]
+    done = own.helm(
+        *("upgrade", RELEASE, CHART, "--namespace", SYSTEM, *values(own)),
+        *("--set", "operator.image.repository=missing", "--wait", "--timeout", "15s"),
+        check=False,
+    )
+    pods = own.kubectl("get", "pods", "-n", SYSTEM)
+    after = own.get("pods", "-n", AGENTS)["items"][0]["metadata"]["uid"]
+    install(own)
+
+    assert 0 != done.returncode
+    assert f"{SYSTEM}/conntrack-conntrack-operator" in done.stderr
+    assert "ErrImageNeverPull" in pods
+    assert before == after
 
 
 def test_without_crds_it_is_refused(own: Cluster) -> None:
