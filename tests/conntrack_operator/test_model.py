@@ -339,12 +339,14 @@ class Model(RuleBasedStateMachine):
             epoch=lambda: epoch,
         )
 
-    @initialize(count=st.integers(2, len(NAMES)))
-    def register(self, count: int) -> None:
-        """Begin with some nodes that have what a policy asks."""
-        for name in NAMES[:count]:
-            self.add_node(name)
+    @initialize(count=st.integers(2, len(NAMES)), db=st.integers(0, len(NAMES)))
+    def register(self, count: int, db: int) -> None:
+        """Begin with some nodes that have what a policy asks, or one of two."""
+        for number, name in enumerate(NAMES[:count]):
+            self.add_node(name, role="db" if number < db else "web")
         self.edit("default", limit=65536, budget=1, canaries=0, passes=0)
+        if db:
+            self.edit("other", limit=131072, budget=1, canaries=0, passes=0)
         for _ in range(2 * len(NAMES)):
             self.run_pass(6)
             self.answer_all()
@@ -528,6 +530,22 @@ class Model(RuleBasedStateMachine):
         for _ in range(passes):
             self.answer_all()
             self.run_pass(6)
+
+    @rule(limit=st.sampled_from(LIMITS), failures=st.integers(1, 2))
+    def fail(self, limit: int, failures: int) -> None:
+        """Let the first nodes that are told an edit fail with it, and recover."""
+        self.edit("default", limit=limit, budget=2, canaries=1, passes=2, failures=1)
+        rows = list(self.cluster.conntrack_nodes.truth.values())
+        for row in [each for each in rows if lacks(each)][:failures]:
+            self.answer(row.name, ready=False)
+        self.run_pass(1)
+        self.go_on(2)
+
+    @rule(limit=st.sampled_from(LIMITS))
+    def edit_while_behind(self, limit: int) -> None:
+        """Let a watch fall silent before an edit is rolled out."""
+        self.fall_behind(nodes=False)
+        self.edit("default", limit=limit, budget=1, canaries=0, passes=3)
 
     @rule(nodes=st.booleans())
     def fall_behind(self, nodes: bool) -> None:  # noqa: FBT001 - drawn
