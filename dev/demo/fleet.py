@@ -192,9 +192,9 @@ def _limit(row: ConntrackNodeRow) -> int:
 
 def _changing(row: ConntrackNodeRow) -> bool:
     """
-    Tell whether a node was told numbers that it has not applied.
+    Tell whether a node was told to change its kernel, and has not.
     """
-    told = row.spec is not None and row.spec.mode is NodeMode.ENFORCE
+    told = row.spec is not None and row.spec.mode is not NodeMode.OBSERVE
     return told and row.spec is not None and row.applied_revision != row.spec.revision
 
 
@@ -204,7 +204,12 @@ def _report(row: ConntrackNodeRow, *, failing: bool) -> dict[str, Any]:
     """
     spec = row.spec
     observing = spec is None or spec.mode is NodeMode.OBSERVE
-    reason = NodeReason.OBSERVING if observing else NodeReason.APPLIED
+    good = {
+        NodeMode.OBSERVE: NodeReason.OBSERVING,
+        NodeMode.ENFORCE: NodeReason.APPLIED,
+        NodeMode.REVERT: NodeReason.REVERTED,
+    }
+    reason = good[spec.mode] if spec else NodeReason.OBSERVING
     reason = NodeReason.WRITE_REFUSED if failing else reason
     limit = max(1024, _limit(row))
     status = NodeStatus(

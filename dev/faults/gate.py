@@ -78,6 +78,8 @@ class Gate:
         """Called before a write is passed on; raise `HungUp` to pass nothing on."""
         self.after: Callable[[Write], object] = lambda _: None
         """Called when a write is answered; raise `HungUp` to lose the answer."""
+        self.hides = False
+        """Leave all policies out of lists, as a server with an old cache would."""
         self.hold: Callable[[Write], asyncio.Event | None] = lambda _: None
         """Gives what a write has to wait for on its way."""
 
@@ -175,6 +177,8 @@ class Gate:
                 if "watch" in request.query:
                     return await self._stream(request, answer)
                 content = await answer.read()
+                if self.hides and request.path.endswith("/conntrackpolicies"):
+                    content = json.dumps({**json.loads(content), "items": []}).encode()
                 self._note(request, answer.status, content)
                 return web.Response(
                     body=content,

@@ -130,7 +130,9 @@ class Stage:
             *("--type=merge", '--patch={"spec":{"holderIdentity":""}}'),
         )
 
-    async def edit(self, limit: int, **rollout: object) -> None:
+    async def edit(
+        self, limit: int, *, on_removal: str = "Keep", **rollout: object
+    ) -> None:
         """
         Apply the policy with this limit.
         """
@@ -143,6 +145,7 @@ class Stage:
                 "nodeSelector": {"matchLabels": {"fleet": "yes"}},
                 "table": {"maxEntries": limit},
                 "rollout": {**CANARIES, **rollout},
+                "onRemoval": on_removal,
             },
         }
         await self.kubectl("apply", "-f", "-", given=yaml.safe_dump(policy))
@@ -160,6 +163,13 @@ class Stage:
         """
         found = await self._cluster.policies()
         return next((each for each in found if each.name == POLICY), None)
+
+    async def uid(self) -> str:
+        """
+        Give the policy's UID; empty when there is none.
+        """
+        row = await self.policy()
+        return row.uid if row else ""
 
     async def said(self, type_: str) -> str:
         """

@@ -5,7 +5,8 @@ Computes only. An event is the difference of two statuses, so a restart, which f
 the same status, has nothing to tell.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -21,6 +22,7 @@ from conntrack_api.conditions import (
     find,
 )
 from conntrack_api.policy_status import PolicyStatus
+from conntrack_operator.decide import Decision
 from conntrack_operator.rows import ConntrackNodeRow, Json, PolicyRow
 
 COMPONENT: Final = "conntrack-operator"
@@ -34,6 +36,7 @@ class EventReason(StrEnum):
     ROLLOUT_COMPLETED = "RolloutCompleted"
     ROLLOUT_HALTED = "RolloutHalted"
     POLICY_CONFLICT = "PolicyConflict"
+    POLICY_VANISHED = "PolicyVanished"
     APPLY_FAILED = "ApplyFailed"
     CONTENDED = "Contended"
     DRIFT_DETECTED = "DriftDetected"
@@ -41,8 +44,12 @@ class EventReason(StrEnum):
     TABLE_FULL = "ConntrackTableFull"
 
 
-GOOD = (EventReason.ROLLOUT_STARTED, EventReason.ROLLOUT_COMPLETED)
-"""Of type Normal; all others are warnings."""
+GOOD = (
+    EventReason.ROLLOUT_STARTED,
+    EventReason.ROLLOUT_COMPLETED,
+    EventReason.POLICY_VANISHED,
+)
+"""Of type Normal, since a person may have wanted it; all others are warnings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +112,31 @@ def of_policy(row: PolicyRow, old: PolicyStatus, new: PolicyStatus) -> Iterator[
     ):
         if condition is not None:
             yield tell(reason, condition)
+
+
+def of_vanished(decisions: Iterable[Decision]) -> Iterator[Event]:
+    """
+    Tell which policies have nodes and are in no list, by the name that nodes know.
+
+    A policy that asks for Keep is gone at once when it is deleted, so this may be all
+    that is ever seen of that.
+    """
+    told = (
+        each.current.spec.policy_ref
+        for each in decisions
+        if each.orphaned and each.current and each.current.spec
+    )
+    for (name, uid), count in Counter((each.name, each.uid) for each in told).items():
+        nodes = "node" if count == 1 else "nodes"
+        yield Event(
+            kind=policy.KIND,
+            name=name,
+            uid=uid,
+            reason=EventReason.POLICY_VANISHED,
+            message=f"No list shows this policy any more. {count} {nodes} that it "
+            "governed will be let go, or get the numbers of another policy, when a "
+            "second list confirms it.",
+        )
 
 
 def of_node(old: ConntrackNodeRow, new: ConntrackNodeRow) -> Iterator[Event]:

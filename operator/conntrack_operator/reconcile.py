@@ -17,6 +17,7 @@ from conntrack_operator.agents import Agents
 from conntrack_operator.brake import Brake
 from conntrack_operator.decide import Decisions, decide
 from conntrack_operator.errors import ClusterError
+from conntrack_operator.events import of_vanished
 from conntrack_operator.figures import Figures
 from conntrack_operator.governed import by_policy
 from conntrack_operator.halts import Halts
@@ -128,6 +129,8 @@ class Reconciler:
             if self._agents:
                 self._come_again(await self._agents.keep(rows, decisions))
             await self._report(rows, decisions, turn)
+            vanished = of_vanished(decisions.nodes.values())
+            await self._recorder.once(vanished, self._now())
             await self._recorder.nodes(self._conntrack_nodes.rows, self._now())
             self.figures.writes += counts
             self.figures.policies = self._policies.counts(rows)

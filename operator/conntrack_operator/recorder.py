@@ -57,11 +57,17 @@ class Recorder:
             if before is not None and before is not row and before.uid == row.uid:
                 news += of_node(before, row)
         self._seen = dict(rows)
+        await self.once(news, now)
+
+    async def once(self, events: Iterable[Event], now: datetime) -> None:
+        """
+        Post events, none of which was posted of the same object within an hour.
+        """
         clock = self._clock()
         self._posted = {
             key: at for key, at in self._posted.items() if clock - at < AGAIN_SECONDS
         }
-        fresh = [each for each in news if (each.uid, each.reason) not in self._posted]
+        fresh = [each for each in events if (each.uid, each.reason) not in self._posted]
         self._posted |= {(each.uid, each.reason): clock for each in fresh}
         await self.post(fresh, now)
 

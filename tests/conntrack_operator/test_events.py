@@ -3,11 +3,21 @@ from dataclasses import replace
 import pytest
 
 from conntrack_api.conditions import Condition, ConditionStatus
+from conntrack_operator.decide import decide
 from conntrack_operator.errors import Forbidden
-from conntrack_operator.events import of_node
+from conntrack_operator.events import of_node, of_vanished
+from conntrack_operator.plan import wish
 from conntrack_operator.recorder import EVENTS_PER_PASS, Recorder
 from conntrack_operator.rows import ConntrackNodeRow
-from conntrack_operator.testing import NOW, FakeCluster, FakeTime, conntrack_node
+from conntrack_operator.testing import (
+    NOW,
+    FakeCluster,
+    FakeTime,
+    conntrack_node,
+    node,
+    policy,
+    policy_row,
+)
 
 NODE = conntrack_node(spec=None)
 
@@ -78,6 +88,29 @@ class Told:
         before = len(self.cluster.events)
         await self.recorder.nodes({row.name: row for row in rows}, NOW)
         return self.cluster.events[before:]
+
+
+def test_policy_that_vanished() -> None:
+    """It is told of once, by the name that its nodes know, however many these are."""
+    wanted = wish(policy("gone")).numbers
+    rows = {
+        name: conntrack_node(name, spec=replace(wanted, node_uid=f"uid-{name}"))
+        for name in ("n1", "n2", "n3")
+    }
+    nodes = {name: node(name) for name in rows}
+
+    there = [policy_row(policy("gone"))]
+    before = of_vanished(decide(there, nodes, rows).nodes.values())
+    (event,) = of_vanished(decide([], nodes, rows).nodes.values())
+
+    assert [] == list(before)
+    assert ("ConntrackPolicy", "gone", "uid-gone") == (
+        event.kind,
+        event.name,
+        event.uid,
+    )
+    assert ("Normal", "PolicyVanished") == (event.type, event.reason)
+    assert "3 nodes that it governed" in event.message
 
 
 async def test_first_sight_is_no_change() -> None:

@@ -578,6 +578,7 @@ async def test_many_nodes_of_a_policy_that_vanished() -> None:
     calm = await world.run(seconds=60)
 
     assert [] == [each for each in early if "apply" in each]
+    assert 1 == world.cluster.events.count(("PolicyVanished", "web"))
     assert waits <= CONFIRM_SECONDS
     assert why is not None
     assert "8 held until their former policy is surely gone" in why.message

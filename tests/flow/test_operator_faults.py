@@ -15,6 +15,7 @@ from faults.scenarios import (
     paused_leader,
     play,
     unexpected,
+    vanished,
 )
 from faults.stage import stage
 
@@ -24,8 +25,8 @@ SAMPLE = 20
 """In `make test` the operator is killed at each so manieth write only."""
 
 
-SLOW = {paused_leader, killed_leader, compaction}
-"""They wait for a lease to end, or for an API server to come back: `make faults`."""
+SLOW = {paused_leader, killed_leader, compaction, vanished}
+"""They wait for a lease to end, for an API server or a second list: `make faults`."""
 
 PLAYED = [
     pytest.param(
