@@ -96,12 +96,13 @@ class Cast:
         self.operator: Program
         """The one that was started last."""
 
-    def start_operator(self, kubeconfig: Path | None = None) -> Program:
+    def start_operator(self, kubeconfig: Path | None = None, *options: str) -> Program:
         """
         Start the operator.
 
         Args:
             kubeconfig: Its way to the API server; ``None``: under its own account.
+            options: More of its command line.
         """
         if kubeconfig is None:
             token = self._plane.token_for(NAMESPACE, "conntrack-operator")
@@ -109,7 +110,7 @@ class Cast:
         self.operator = self._start(
             "operator",
             "conntrack_operator",
-            *("--kubeconfig", str(kubeconfig), "--liveness-port", "0"),
+            *("--kubeconfig", str(kubeconfig), "--liveness-port", "0", *options),
         )
         return self.operator
 

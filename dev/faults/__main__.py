@@ -6,16 +6,19 @@ import argparse
 import asyncio
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 
 from control_plane import ControlPlane, ControlPlaneError, ControlPlaneUnavailable
 from demo.errors import DemoFailed
+from faults import daemons
 from faults.house import NODES, House, house
-from faults.kills import Outcome, boundaries, rollout, wrong
+from faults.kills import MOMENTS, Outcome, boundaries, rollout, wrong
 from faults.scenarios import EXPECTED, play, unexpected
 from faults.stage import BUDGET, stage
 
 UNAVAILABLE = 3
+KINDS = ("node", "policy", "event", "agents")
 
 
 def main() -> int:
@@ -47,7 +50,7 @@ async def run(of: House, every: int) -> int:
     Play the scenarios, then kill the operator at the writes of rollouts.
     """
     print(f"{NODES} nodes, at most {BUDGET} changing at one instant\n")
-    print("| fault | specs | changing | sent: node, policy, event | end | |")
+    print(f"| fault | specs | changing | sent: {', '.join(KINDS)} | end | |")
     print("| --- | --- | --- | --- | --- | --- |")
     failed = 0
     for scenario in EXPECTED:
@@ -61,6 +64,11 @@ async def run(of: House, every: int) -> int:
         for number, moment in boundaries(sum(plain.sent.values()), every):
             outcome = await rollout(on, number, moment)
             failed += show(outcome, wrong(outcome))
+    for verb, moment in product(daemons.WRITES, MOMENTS):
+        async with stage(of) as on:
+            await daemons.prepare(on)
+            outcome = await daemons.killed(on, verb, moment)
+        failed += show(outcome, daemons.wrong(verb, moment, outcome))
     return 1 if failed else 0
 
 
@@ -68,7 +76,7 @@ def show(outcome: Outcome, problem: str) -> bool:
     """
     Print one line of the table; tell whether there is a problem.
     """
-    sent = ", ".join(str(outcome.sent[kind]) for kind in ("node", "policy", "event"))
+    sent = ", ".join(str(outcome.sent[kind]) for kind in KINDS)
     cells = (
         *(outcome.fault, outcome.told, outcome.most, sent, outcome.end),
         problem.upper() or "as it should",

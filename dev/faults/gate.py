@@ -41,9 +41,13 @@ class Write:
     @property
     def kind(self) -> str:
         """
-        Name what is written: ``node``, ``policy`` or ``event``.
+        Name what is written: ``node``, ``policy``, ``agents`` or ``event``.
         """
-        kinds = {"conntracknodes": "node", "conntrackpolicies": "policy"}
+        kinds = {
+            "conntracknodes": "node",
+            "conntrackpolicies": "policy",
+            "daemonsets": "agents",
+        }
         found = (kinds[each] for each in self.path.split("/") if each in kinds)
         return next(found, "event")
 

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from conntrack_api.conditions import PolicyCondition
 from faults.gate import HungUp, Write
@@ -15,6 +15,8 @@ from faults.stage import BUDGET, Stage
 
 Moment = Literal["before", "after"]
 """Before a write reaches the API server, or after it did and its answer is lost."""
+
+MOMENTS: Final[tuple[Moment, ...]] = ("before", "after")
 
 STEP = 1000
 
@@ -96,8 +98,8 @@ def boundaries(writes: int, every: int = 1) -> Iterator[tuple[int, Moment]]:
     Give where to kill: at each write, or at each so manieth of them.
     """
     for number in range(1, writes + 1, every):
-        yield number, "before"
-        yield number, "after"
+        for moment in MOMENTS:
+            yield number, moment
 
 
 def wrong(outcome: Outcome) -> str:

@@ -88,9 +88,12 @@ class Stage:
         self._following.cancel()
         await asyncio.gather(self._following, return_exceptions=True)
 
-    async def start_operator(self) -> Operator:
+    async def start_operator(self, *options: str) -> Operator:
         """
         Start one more operator.
+
+        Args:
+            options: More of its command line.
         """
         gate = await self._gates.enter_async_context(Gate(self.plane))
         self._files += 1
@@ -110,7 +113,8 @@ class Stage:
         }
         file.touch(mode=0o600)
         file.write_text(yaml.safe_dump(content))
-        operator = Operator(self._house.cast.start_operator(file), gate)
+        program = self._house.cast.start_operator(file, *options)
+        operator = Operator(program, gate)
         self.operators.append(operator)
         return operator
 

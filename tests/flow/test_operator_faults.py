@@ -5,8 +5,9 @@ and the writes beside those of a rollout without a fault.
 
 import pytest
 
+from faults import daemons
 from faults.house import House
-from faults.kills import boundaries, rollout, wrong
+from faults.kills import MOMENTS, Moment, boundaries, rollout, wrong
 from faults.scenarios import (
     EXPECTED,
     Scenario,
@@ -70,3 +71,17 @@ async def test_killed_at_some_writes(thirty: House) -> None:
 async def test_killed_at_every_write(thirty: House) -> None:
     """The same at every write of a rollout of thirty nodes."""
     await killed_at(thirty, 1)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("verb", daemons.WRITES)
+async def test_killed_at_a_write_of_the_agents(
+    thirty: House, verb: str, moment: Moment
+) -> None:
+    """The next operator finds what was written, or writes it; no node is told."""
+    async with stage(thirty) as on:
+        await daemons.prepare(on)
+        outcome = await daemons.killed(on, verb, moment)
+
+    assert "" == daemons.wrong(verb, moment, outcome), outcome
