@@ -28,6 +28,8 @@ class Member:
     """It has not been told yet what the policy asks, and that would change it."""
     unshown: bool
     refused: bool
+    unsure: bool = False
+    """Somebody was to tell it, and gave up waiting: it may yet be told."""
     leaving: bool = False
     """Its policy lets it go and brings its baseline back."""
 
@@ -50,7 +52,7 @@ class Member:
         """
         Tell whether it is changing or failed, and so part of the budget.
         """
-        if self.unshown and (self.wants or self.acts):
+        if (self.unshown or self.unsure) and (self.wants or self.acts):
             return True
         bad = self.standing in (Standing.CHANGING, Standing.FAILED)
         return (self.acts and bad) or self.refused
@@ -63,6 +65,8 @@ class Member:
         Not so for a node that has yet to acknowledge what was told for the books: it
         counts as changing, and is well.
         """
+        if self.unsure and self.wants:
+            return True
         if self.row is None or self.row.spec is None or not self.acts:
             return False
         other = self.row.applied_revision != self.row.spec.revision
@@ -87,7 +91,12 @@ class Member:
 
 
 def show(
-    decision: Decision, *, unshown: bool, refused: bool, now: datetime
+    decision: Decision,
+    *,
+    unshown: bool,
+    refused: bool,
+    now: datetime,
+    unsure: bool = False,
 ) -> Member | None:
     """
     Show a decision to the rollout whose budget it needs.
@@ -116,6 +125,7 @@ def show(
         acts=told is not None and told.mode is not NodeMode.OBSERVE,
         wants=wants,
         unshown=unshown,
+        unsure=unsure,
         refused=refused,
         leaving=leaving,
     )

@@ -5,7 +5,7 @@ A node is not decided about on a picture that lacks our last write to it: the de
 would be made twice, or undo itself. Computes only; `writer` tells and asks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +13,13 @@ from conntrack_operator.rows import ConntrackNodeRow, is_older
 
 PATIENCE_SECONDS: Final = 30.0
 """Longest wait for the informer; the object may have been deleted in between."""
+
+LATEST_SECONDS: Final = 60.0
+"""
+Longest time that a request may take to arrive after it was given up.
+
+Source: kube-apiserver, ``--request-timeout``, one minute by default.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +42,23 @@ class _OwnWrite:
         return not is_older(current.resource_version, self.version)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Doubt:
+    """One write that nobody has answered: it may have come to nothing, or be late."""
+
+    uid: str
+    version: str
+    """That it was to replace: as long as this is the present one it may arrive."""
+    until: float
+
+    def open(self, current: ConntrackNodeRow | None) -> bool:
+        """
+        Tell whether the informer still shows what the write was to replace.
+        """
+        this = (self.uid, self.version)
+        return current is not None and (current.uid, current.resource_version) == this
+
+
 class OwnWrites:
     """Remembers at most one write for each name: the last one."""
 
@@ -43,6 +67,14 @@ class OwnWrites:
         Start with nothing written.
         """
         self._writes: dict[str, _OwnWrite] = {}
+        self._doubts: dict[str, _Doubt] = {}
+
+    @property
+    def doubtful(self) -> Container[str]:
+        """
+        Give the names to which a write may still be under way that was given up.
+        """
+        return self._doubts.keys()
 
     def __contains__(self, name: object) -> bool:
         """
@@ -56,6 +88,15 @@ class OwnWrites:
         """
         self._writes[row.name] = _OwnWrite(
             uid=row.uid, version=row.resource_version, until=now + PATIENCE_SECONDS
+        )
+        self._doubts.pop(row.name, None)
+
+    def gave_up(self, row: ConntrackNodeRow, now: float) -> None:
+        """
+        Remember that a write to this version of an object was not answered.
+        """
+        self._doubts[row.name] = _Doubt(
+            uid=row.uid, version=row.resource_version, until=now + LATEST_SECONDS
         )
 
     def deleted(self, row: ConntrackNodeRow, now: float) -> None:
@@ -80,5 +121,10 @@ class OwnWrites:
             name: own
             for name, own in self._writes.items()
             if now < own.until and not own.shown(rows.get(name))
+        }
+        self._doubts = {
+            name: doubt
+            for name, doubt in self._doubts.items()
+            if now < doubt.until and doubt.open(rows.get(name))
         }
         return min((own.until - now for own in self._writes.values()), default=None)

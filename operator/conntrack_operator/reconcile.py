@@ -180,6 +180,7 @@ class Reconciler:
             every,
             halted=self._halts.among(rows),
             unshown=self._writer.unshown,
+            unsure=self._writer.unsure,
             refused={each.node.name for each in every if self._writer.refusal(each)},
             now=self._now(),
         )

@@ -56,6 +56,7 @@ def wave(
     *,
     unshown: Container[str],
     refused: Container[str],
+    unsure: Container[str] = (),
     halted: Container[str] = (),
     now: datetime,
 ) -> Wave:
@@ -69,6 +70,7 @@ def wave(
     Args:
         decisions: All of them, also those that have nothing to write.
         unshown: Names whose last write the informer does not show yet.
+        unsure: Names to which a write may be under way that was given up.
         refused: Names whose content the API server does not accept.
         halted: UIDs of the policies whose present generation was halted before.
         now: The present time, with a time zone.
@@ -79,7 +81,11 @@ def wave(
     for decision in decisions:
         name = decision.node.name
         member = show(
-            decision, unshown=name in unshown, refused=name in refused, now=now
+            decision,
+            unshown=name in unshown,
+            unsure=name in unsure,
+            refused=name in refused,
+            now=now,
         )
         if member is not None:
             uid, rules[uid] = budget(decision)

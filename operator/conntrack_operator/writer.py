@@ -106,9 +106,7 @@ class Writer:
 
     def settle(self, rows: Mapping[str, ConntrackNodeRow]) -> float | None:
         """
-        Take note of what the informer shows; see `OwnWrites.settle`.
-
-        Under another epoch what was refused may be accepted.
+        See `OwnWrites.settle`. Under another epoch what was refused may be accepted.
         """
         if self._written_under != self._epoch():
             self._written_under = self._epoch()
@@ -121,6 +119,13 @@ class Writer:
         Give the names whose last write the informer has not shown yet.
         """
         return self._own
+
+    @property
+    def unsure(self) -> Container[str]:
+        """
+        Give the names to which a write that was given up may be under way.
+        """
+        return self._own.doubtful
 
     def ready(self, decision: Decision) -> bool:
         """
@@ -151,8 +156,8 @@ class Writer:
         if not decisions:
             return written
         batch = decisions[:BATCH]
-        if len(decisions) > BATCH:
-            written.counts["put_off"] = len(decisions) - BATCH
+        if (more := len(decisions) - BATCH) > 0:
+            written.counts["put_off"] = more
             written.again(0)
         fresh: tuple[PolicyRow, ...] = ()
         if any(each.doubtful for each in batch):
@@ -194,6 +199,8 @@ class Writer:
                 logger.warning("the API server refuses this content", extra=facts)
                 written.counts["refused"] += 1
             except ClusterError as error:
+                if decision.current is not None:
+                    self._own.gave_up(decision.current, self._clock())
                 self._failed(error, written)
 
     async def _confirmed(

@@ -302,6 +302,30 @@ async def test_restart_in_the_middle_of_a_rollout(world: World) -> None:
     assert "apply n2" in await restarted.run(seconds=30)
 
 
+async def test_write_that_may_be_late_is_part_of_the_budget() -> None:
+    """While a write that was given up may arrive, nobody else is told before it."""
+    world = World()
+    world.cluster.put_node(node("n2"), node("n3"))
+    rules = Rollout(max_unavailable=Share(1), canaries=0, soak_seconds=0)
+    world.cluster.put_policy(policy(rollout=rules))
+    for _ in range(4):
+        await world.run(seconds=10)
+        world.cluster.report()
+    await world.run()
+
+    world.cluster.put_policy(policy(rollout=rules, table=LARGER))
+    lost = Unavailable("no answer within 30 s")
+    world.cluster.answers["apply"] = [lost, None, lost]  # n2, then n1 is new, then n2
+    await world.run(passes=1)
+    world.cluster.put_node(node("n1"))
+    await world.run(passes=1)
+    world.cluster.report("n1")
+    early = await world.run(passes=1)
+
+    assert ["apply n2"] == [each for each in early if "apply" in each]
+    assert [None, 262144, 131072] == [world.limit(n) for n in ("n1", "n2", "n3")]
+
+
 async def test_lagging_informer_does_not_widen_the_budget(world: World) -> None:
     """While our own write is not shown, its node counts as changing."""
     world.cluster.put_policy(policy())
