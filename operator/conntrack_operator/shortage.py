@@ -99,7 +99,7 @@ def with_agents(status: PolicyStatus, agents: AgentCounts | None) -> PolicyStatu
     """
     if agents is None or not agents.reason:
         return replace(status, agents=agents)
-    what = f"{agents.missing} of {agents.expected} agents are missing"
+    what = f"{agents.missing} of {agents.expected} agents of the cluster are missing"
     text = f" {what}: {agents.reason}: {agents.message}"
     waiting = {PolicyReason.ROLLING_OUT, PolicyReason.NODES_FAILED}
     said = tuple(

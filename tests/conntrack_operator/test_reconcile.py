@@ -209,7 +209,7 @@ async def test_missing_agents_are_said_by_the_policy() -> None:
     )
     ready = find(status.conditions, "Ready")
     assert ready is not None
-    assert "1 of 2 agents are missing: NotReady: " in ready.message
+    assert "1 of 2 agents of the cluster are missing: NotReady: " in ready.message
 
     daemons.status(2, 2)
     await world.settle()
