@@ -112,7 +112,11 @@ class Policies:
         return {name: nodes for name, nodes in said if nodes is not None}
 
     async def hold(
-        self, rows: Sequence[PolicyRow], objects: Mapping[str, ConntrackNodeRow]
+        self,
+        rows: Sequence[PolicyRow],
+        objects: Mapping[str, ConntrackNodeRow],
+        *,
+        sure: bool,
     ) -> float | None:
         """
         Put our finalizer where it must be, and take it off where it must not.
@@ -123,6 +127,7 @@ class Policies:
         Args:
             rows: All policies.
             objects: All ConntrackNodes, by name.
+            sure: They show all that we have written.
 
         Returns:
             Seconds after which to try again what failed, if anything did.
@@ -130,7 +135,7 @@ class Policies:
         in_use = {row.spec.policy_ref.uid for row in objects.values() if row.spec}
         retry: float | None = None
         for row in rows:
-            wanted = _finalizers(row, in_use=row.uid in in_use)
+            wanted = _finalizers(row, in_use=row.uid in in_use or not sure)
             if wanted == row.finalizers:
                 continue
             try:

@@ -119,9 +119,11 @@ class Reconciler:
         began, self.due_at = self._clock(), self._clock() + PASS_SECONDS
         rows = await self._look()
         if rows is not None:
-            self._come_again(
-                await self._policies.hold(rows, self._conntrack_nodes.rows)
-            )
+            objects = self._conntrack_nodes.rows
+            unshown = self._writer.settle(objects)
+            self._come_again(unshown)
+            held = await self._policies.hold(rows, objects, sure=unshown is None)
+            self._come_again(held)
             # No pause between these: a budget is counted on one picture.
             decisions = decide(rows, self._nodes.rows, self._conntrack_nodes.rows)
             turn = self._hold(rows, decisions, self._turn(rows, decisions))
@@ -174,7 +176,6 @@ class Reconciler:
         """
         Choose the changes whose turn it is.
         """
-        self._come_again(self._writer.settle(self._conntrack_nodes.rows))
         every = decisions.nodes.values()
         turn = wave(
             every,

@@ -823,6 +823,25 @@ def busy_reverting(world: World, name: str) -> bool:
     return told and row.observed_generation != row.generation
 
 
+async def test_finalizer_stays_while_an_own_write_is_not_shown(world: World) -> None:
+    """What nobody refers to in an old picture may have been told to nodes since."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+    above = policy("above", priority=1, table=LARGER, on_removal=OnRemoval.REVERT)
+    world.cluster.conntrack_nodes.freeze()
+    world.cluster.put_policy(above)
+    await world.run(passes=2)
+    assert [262144] * 3 == [world.limit(name) for name in ("n1", "n2", "n3")]
+
+    world.cluster.delete_policy("above")
+    await world.run(seconds=1)
+    assert (FINALIZER,) == world.cluster.truth["above"].finalizers
+
+    world.cluster.conntrack_nodes.thaw()
+    await world.run()
+    assert "above" not in world.cluster.truth
+
+
 async def test_finalizer_follows_on_removal(world: World) -> None:
     """The finalizer is there with Revert, gone with Keep; others' stay."""
     world.cluster.put_policy(unreadable("default", finalizers=("example.com/other",)))
