@@ -127,7 +127,7 @@ class Cast:
             *("--node", member.name, "--server", self._plane.url),
             *("--ca-file", str(self._plane.ca_file), "--token-file", str(token)),
             *("--host-root", str(member.root)),
-            *("--observe-seconds", self._observe_seconds),
+            *("--observe-seconds", self._observe_seconds, "--start-seconds", "0"),
             *("--state-dir", str(self._folder / f"{member.name}.state")),
         )
 

@@ -15,6 +15,7 @@ from typing import Final
 
 from conntrack_agent.agent import Agent
 from conntrack_agent.cluster import ApiCluster
+from conntrack_agent.command_line import START
 from conntrack_agent.fake_kernel import FakeKernel
 from conntrack_agent.follow import Follower, start_following
 from conntrack_agent.loop import Loop
@@ -57,7 +58,8 @@ def start(name: str, server: str, ca_file: Path, token_file: Path) -> None:
     )
     threading.Thread(target=loop.run, daemon=True).start()
     start_following(
-        Follower(cluster, loop.tell, clock=time.monotonic, sleep=time.sleep)
+        Follower(cluster, loop.tell, clock=time.monotonic, sleep=time.sleep),
+        START,
     )
 
 

@@ -94,7 +94,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     start_following(
-        Follower(cluster, loop.tell, clock=time.monotonic, sleep=time.sleep)
+        Follower(cluster, loop.tell, clock=time.monotonic, sleep=time.sleep),
+        settings.start_seconds,
     )
     loop.run(alive)
     return 0

@@ -5,15 +5,15 @@ Each value has a flag and a variable; the flag wins. A value that does not hold 
 refused with its name, what was found and what is allowed.
 """
 
-import argparse
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import Final
 
-from conntrack_agent import VERSION
+from conntrack_agent.command_line import START, parser
 from conntrack_agent.errors import ConfigError
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -46,6 +46,8 @@ class Config:
     """Directory of the journal; must outlive the pod."""
     observe_seconds: float
     """Pause between two looks at the kernel."""
+    start_seconds: float
+    """Within so many seconds the first request to the API server comes."""
     log_format: str
     """``json`` or ``text``."""
     kernel_log: bool
@@ -60,54 +62,6 @@ class Config:
         """
         pairs = {"proc/sys/net": self.sysctl_net, "sys/module": self.sys_module}
         return {name: path for name, path in pairs.items() if path is not None}
-
-
-def parser() -> argparse.ArgumentParser:
-    """
-    Describe the flags, for parsing and for ``--help``.
-    """
-    parser = argparse.ArgumentParser(
-        prog="conntrack-agent",
-        description="Make this node's connection tracking table as its ConntrackNode "
-        "says, and report how full it is.",
-        epilog="Every flag can be given as an environment variable: --state-dir is "
-        "CONNTRACK_AGENT_STATE_DIR. The flag wins.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=VERSION)
-    add = parser.add_argument
-    add("--node", metavar="NAME", help="name of this node (required)")
-    add("--server", metavar="URL", help="API server; default: the pod's environment")
-    add("--ca-file", metavar="FILE", help="CA bundle; default: the pod's")
-    add("--token-file", metavar="FILE", help="bearer token; default: the pod's")
-    add("--host-root", metavar="DIR", help="holds the host's proc and sys; default: /")
-    add("--sysctl-net", metavar="DIR", help="the host's /proc/sys/net, if elsewhere")
-    add("--sys-module", metavar="DIR", help="the host's /sys/module, if elsewhere")
-    add(
-        "--host-files",
-        metavar="DIR",
-        help="holds the host's etc, run and usr, read to name who else sets a value; "
-        "default: not read",
-    )
-    add(
-        "--state-dir",
-        metavar="DIR",
-        help="journal directory; default: /var/lib/conntrack-operator",
-    )
-    add("--observe-seconds", metavar="N", help="pause between two looks; default: 5")
-    add("--log-format", metavar="json|text", help="default: json")
-    add(
-        "--kernel-log",
-        metavar="read|off",
-        help="read the kernel's log for a hint when packets may have been dropped; "
-        "needs the capability SYSLOG; default: off",
-    )
-    add(
-        "--metrics-address",
-        metavar="HOST:PORT",
-        help="serve Prometheus metrics there, to anybody who can reach it; default: no",
-    )
-    return parser
 
 
 def load(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> Config:
@@ -143,7 +97,12 @@ def load(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> C
         sys_module=_mount("--sys-module", value("sys_module")),
         host_files=_mount("--host-files", value("host_files")),
         state_dir=Path(value("state_dir", "/var/lib/conntrack-operator")),
-        observe_seconds=_seconds(value("observe_seconds", "5")),
+        observe_seconds=_seconds(
+            "--observe-seconds", value("observe_seconds", "5"), 0.1, 60
+        ),
+        start_seconds=_seconds(
+            "--start-seconds", value("start_seconds", str(START)), 0, 600
+        ),
         log_format=_choice("--log-format", value("log_format", "json"), "json", "text"),
         kernel_log=_choice("--kernel-log", value("kernel_log", "off"), "read", "off")
         == "read",
@@ -203,17 +162,17 @@ def _sysctl_net(given: str) -> Path | None:
     return path
 
 
-def _seconds(given: str) -> float:
+def _seconds(name: str, given: str, least: float, most: float) -> float:
     """
-    Read the pause between two looks.
+    Read a number of seconds.
     """
     try:
         number = float(given)
     except ValueError:
-        number = 0
-    if not 0.1 <= number <= 60:  # noqa: PLR2004 - said in the message
+        number = nan
+    if not least <= number <= most:
         raise ConfigError(
-            f"--observe-seconds: found {given!r}, must be a number from 0.1 to 60"
+            f"{name}: found {given!r}, must be a number from {least} to {most}"
         )
     return number
 

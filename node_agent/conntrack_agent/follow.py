@@ -65,10 +65,15 @@ class Follower:
         self._backoff = Backoff()
         self._complaint = ""
 
-    def run(self) -> None:
+    def run(self, spread: float) -> None:
         """
         Follow until the process ends.
+
+        Args:
+            spread: Seconds within which the first request comes, at random: agents
+                that start together shall not ask together.
         """
+        self._sleep(spread * self._chance())
         while True:
             self.follow_once()
 
@@ -124,10 +129,16 @@ class Follower:
         self._complaint = text
 
 
-def start_following(follower: Follower) -> threading.Thread:
+def start_following(follower: Follower, spread: float) -> threading.Thread:
     """
     Run a follower beside the loop; it dies with the process.
+
+    Args:
+        follower: Is run.
+        spread: Seconds within which its first request comes.
     """
-    thread = threading.Thread(target=follower.run, name="follower", daemon=True)
+    thread = threading.Thread(
+        target=follower.run, args=(spread,), name="follower", daemon=True
+    )
     thread.start()
     return thread

@@ -104,6 +104,8 @@ def test_the_kernel_log_is_left_alone_unless_asked(
         ("--observe-seconds", "soon", "must be a number from 0.1 to 60"),
         ("--log-format", "xml", "must be json or text"),
         ("--kernel-log", "yes", "must be read or off"),
+        ("--start-seconds", "-1", "must be a number from 0 to 600"),
+        ("--start-seconds", "nan", "must be a number from 0 to 600"),
     ],
 )
 def test_a_value_that_does_not_hold(flag: str, value: str, allowed: str) -> None:

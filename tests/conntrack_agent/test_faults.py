@@ -345,7 +345,7 @@ class Machine:
             *(["-e", f"inject={inject}"] if inject else []),
             *(word for each in watched for word in ("-P", str(each))),
             *(sys.executable, "-m", "conntrack_agent", "--node=n1"),
-            *(f"--server={server.url}", "--observe-seconds=60"),
+            *(f"--server={server.url}", "--observe-seconds=60", "--start-seconds=0"),
             *(f"--host-root={self.root}", f"--state-dir={state}"),
             *(f"--token-file={self.folder / 'token'}", f"--ca-file={server.ca}"),
         ]

@@ -461,6 +461,35 @@ def test_a_lasting_failure_is_said_once(
     assert 1 == len(caplog.records)
 
 
+def test_agents_that_start_together_do_not_ask_together() -> None:
+    """The first request comes after a random share of some seconds, only the first."""
+    waits: list[float] = []
+    cluster = FakeCluster(conntrack_node())
+    spread = Random(7)  # noqa: S311 - no secret
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if cluster.requests:
+            raise SystemExit
+
+    for _ in range(200):
+        cluster.requests.clear()
+        follower = Follower(
+            cluster,
+            lambda _news: None,
+            clock=FakeClock(),
+            sleep=sleep,
+            chance=spread.random,
+        )
+        with pytest.raises(SystemExit):
+            follower.run(5.0)
+
+    first = waits[::2]
+    assert 0 <= min(first) < 0.5
+    assert 4.5 < max(first) < 5
+    assert 1 >= max(waits[1::2]), "the usual pause"
+
+
 def test_following_runs_beside_the_loop() -> None:
     """The thread tells what it reads, and does not keep the process alive."""
     heard = threading.Event()
@@ -470,11 +499,11 @@ def test_following_runs_beside_the_loop() -> None:
         lambda _news: heard.set(),
         clock=FakeClock(),
         # It outlives this test, and must not draw random numbers under later ones.
-        sleep=lambda _seconds: threading.Event().wait(),
+        sleep=lambda seconds: threading.Event().wait() if seconds else None,
         chance=lambda: 0.5,
     )
 
-    thread = start_following(follower)
+    thread = start_following(follower, 0)
 
     assert heard.wait(10)
     assert thread.daemon

@@ -30,6 +30,7 @@ def command(tmp_path: Path, *more: str) -> list[str]:
     return [
         *(sys.executable, "-m", "conntrack_agent"),
         *("--node=n1", "--server=https://127.0.0.1:1", "--observe-seconds=0.1"),
+        "--start-seconds=0",
         f"--host-root={tmp_path / 'host'}",
         f"--state-dir={tmp_path / 'state'}",
         f"--token-file={tmp_path / 'token'}",
