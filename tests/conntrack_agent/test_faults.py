@@ -12,7 +12,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import IPv4Address
@@ -30,7 +30,7 @@ from conntrack_agent.agent import Agent
 from conntrack_agent.fake_kernel import BOOT_ID
 from conntrack_agent.journal import DiskJournal
 from conntrack_agent.kernel import LinuxKernel
-from conntrack_agent.observations import BUCKETS, HASHSIZE, LIMIT
+from conntrack_agent.observations import BUCKETS, COUNT, HASHSIZE, LIMIT
 from conntrack_agent.testing import (
     ESTABLISHED,
     FakeClock,
@@ -39,6 +39,7 @@ from conntrack_agent.testing import (
     tree,
 )
 from conntrack_api.codec import to_object
+from conntrack_api.growth import NodeGrowth
 from conntrack_api.node import ConntrackNode, NodeMode, NodeSpec
 from conntrack_api.settings import SETTINGS
 
@@ -63,6 +64,8 @@ class Scenario:
     """Carried out by an earlier agent."""
     reboot: bool = False
     """The machine was started anew since: the earlier wish is to be met again."""
+    entries: int | None = None
+    """Flows that are tracked by now; ``None``: as many as the tree has."""
     spoilt: bool = False
     """Another program took a value back while the change soaked."""
     writes: int
@@ -70,6 +73,7 @@ class Scenario:
 
 
 RAISE = {MAX: 262144, HASH: 131072, ESTABLISHED: 86400}
+GROWS = NodeGrowth(at_percent=80, factor=2, ceiling=1_048_576)
 LOWER = {MAX: 32768, HASH: 8192, ESTABLISHED: 432000}
 SCENARIOS: Final = {
     "raise": Scenario(wish=node_spec(RAISE), writes=3),
@@ -88,6 +92,12 @@ SCENARIOS: Final = {
         wish=node_spec(RAISE, soak_seconds=3600),
         spoilt=True,
         writes=3,
+    ),
+    "growth": Scenario(
+        before=replace(node_spec(RAISE), growth=GROWS),
+        wish=replace(node_spec(RAISE), growth=GROWS),
+        entries=250_000,
+        writes=2,
     ),
     "reboot": Scenario(
         before=node_spec(RAISE),
@@ -388,6 +398,10 @@ def machine(scenario: Scenario, folder: Path) -> Machine:
         agent = made.agent(clock)
         agent.accept(conntrack_node(scenario.before))
         assert agent.pass_once(NOW) is not None
+    if scenario.entries is not None:
+        count = made.root / COUNT
+        count.chmod(0o644)
+        count.write_text(f"{scenario.entries}\n")
     if scenario.spoilt:
         (made.root / "proc/sys/net/netfilter" / ESTABLISHED).write_text("7\n")
     if scenario.reboot:
