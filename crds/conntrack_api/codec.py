@@ -16,7 +16,7 @@ from conntrack_api.decode import Json, decode
 from conntrack_api.durations import nested
 from conntrack_api.errors import InvalidObject, Problem
 from conntrack_api.hints import camel
-from conntrack_api.node import HOLD, ConntrackNode, NodeSpec, NodeStatus
+from conntrack_api.node import HOLD, MOST_HOLD, ConntrackNode, NodeSpec, NodeStatus
 from conntrack_api.policy import KIND, ConntrackPolicy, PolicySpec
 from conntrack_api.policy_status import PolicyStatus
 from conntrack_api.rollout import Share
@@ -128,12 +128,13 @@ def node_from_object(obj: Json) -> ConntrackNode:
     raw = obj.get("status") or {}
     status = decode(NodeStatus, raw, "status", unread, strict=False)
     meta = obj.get("metadata") or {}
+    hold = (meta.get("annotations") or {}).get(HOLD)
     return ConntrackNode(
         name=meta.get("name", ""),
         uid=meta.get("uid", ""),
         generation=meta.get("generation", 0),
         resource_version=meta.get("resourceVersion", ""),
-        hold=(meta.get("annotations") or {}).get(HOLD),
+        hold=None if hold is None else hold[:MOST_HOLD],
         deleting=bool(meta.get("deletionTimestamp")),
         spec=spec,
         status=NodeStatus() if unread else status,

@@ -23,6 +23,8 @@ PLURAL: Final = "conntracknodes"
 HOLD: Final = "conntrack.dev/hold"
 """Annotation: a person's reason why this node must be left alone."""
 
+MOST_HOLD: Final = 512
+"""Characters of it that are read: an annotation may have 256 KiB."""
 
 MAX_EPOCH: Final = 2_147_483_647
 """Transitions of a Lease are numbers of 32 bits."""

@@ -6,7 +6,7 @@ write itself is the enforcer's, like any other.
 """
 
 import logging
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Final
 
 from conntrack_agent.diff import diff
@@ -58,7 +58,10 @@ class Growing:
             larger = wanted(told, memory.grown, seen, now)
             self._refusal = self._against(told, larger, seen, now)
             if larger and not self._refusal and not self._notes.complaint:
-                log.info("the table grows", extra=asdict(larger))
+                log.info(
+                    "the table grows",
+                    extra={"limit": larger.limit, "buckets": larger.buckets},
+                )
                 if not self._notes.save(replace(memory, grown=larger)):
                     self._notes.memory = memory
         return self._refusal

@@ -115,6 +115,9 @@ class DiskJournal:
         Raises:
             JournalError: It may not be there; the old one is unharmed.
         """
+        content = _encoded(memory, self._node)
+        if len(content) > LARGEST:
+            raise JournalError(f"{self._file}: would be larger than {LARGEST} bytes")
         beside = self._directory / _BESIDE
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
@@ -122,7 +125,7 @@ class DiskJournal:
             with suppress(FileNotFoundError):
                 beside.unlink()
             with os.fdopen(os.open(beside, flags, 0o600), "wb") as stream:
-                stream.write(_encoded(memory, self._node))
+                stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
             beside.replace(self._file)

@@ -30,7 +30,7 @@ _WORD: Final = struct.Struct(">I")
 
 def updates(first: int, cuts: Cuts) -> Iterator[bytes]:
     """
-    Write an update and a question for each each.
+    Write an update and a question for each entry.
 
     Args:
         first: The sequence number to begin with; each takes two.

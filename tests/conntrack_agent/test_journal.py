@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from conntrack_agent.journal import LARGEST, DiskJournal
 from conntrack_agent.memory import Accepted, Memory
 from conntrack_agent.notes import Journal, Notes
 from conntrack_agent.testing import ESTABLISHED, FakeJournal, node_spec
-from conntrack_api.node import NodeMode
+from conntrack_api.codec import node_from_object, to_object
+from conntrack_api.node import HOLD, NodeMode
 
 WISH = Accepted(object_uid="object-uid", generation=3, spec=node_spec())
 FULL = Memory(
@@ -436,3 +438,25 @@ def test_after_a_revert_the_baseline_is_found_anew() -> None:
     assert {} == over.accepting(WISH).baseline
     assert {"a": 1} == under_way.accepting(WISH).baseline
     assert {"a": 1} == over.accepting(revert).baseline
+
+
+def test_the_longest_hold_can_be_read_again(directory: Path) -> None:
+    """An annotation may have 256 KiB, and JSON writes six characters for some."""
+    said = {"metadata": {"uid": "u", "annotations": {HOLD: "\x01" * 250_000}}}
+    node = node_from_object({**said, "spec": to_object(node_spec())})
+    wish = Accepted(object_uid="u", generation=1, spec=node.spec, hold=node.hold)
+
+    DiskJournal(directory).save(Memory(accepted=wish))
+
+    assert wish == DiskJournal(directory).load().accepted
+
+
+def test_what_could_not_be_read_again_is_not_written(directory: Path) -> None:
+    """The journal of before stays, and the reason is said."""
+    journal = DiskJournal(directory)
+    journal.save(FULL)
+
+    with pytest.raises(JournalError, match="larger than 1048576 bytes"):
+        journal.save(replace(FULL, tried_revision="r" * LARGEST))
+
+    assert FULL == journal.load()
