@@ -56,7 +56,11 @@ def start(name: str, server: str, ca_file: Path, token_file: Path) -> None:
         sample_seconds=LOOK_SECONDS,
         clock=time.monotonic,
     )
-    threading.Thread(target=loop.run, daemon=True).start()
+
+    def run() -> None:  # typed, so that a change of the loop is noticed here
+        loop.run(lambda: None)
+
+    threading.Thread(target=run, daemon=True).start()
     start_following(
         Follower(cluster, loop.tell, clock=time.monotonic, sleep=time.sleep),
         START,
