@@ -27,7 +27,7 @@ def make_e2e(*words: str) -> subprocess.CompletedProcess[str]:
     """
     Run the target as a person does, in another terminal.
     """
-    inherited = ("MAKE", "MFLAGS", "CONNTRACK_E2E_")
+    inherited = ("MAKE", "MFLAGS", "PYTEST", "CONNTRACK_E2E_")
     return subprocess.run(
         ["make", "-s", "e2e", *words],
         cwd=ROOT,
