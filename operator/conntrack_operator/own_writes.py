@@ -11,8 +11,12 @@ from typing import Final
 
 from conntrack_operator.rows import ConntrackNodeRow, is_older
 
-PATIENCE_SECONDS: Final = 30.0
-"""Longest wait for the informer; the object may have been deleted in between."""
+PATIENCE_SECONDS: Final = 180.0
+"""
+Longest wait for the informer; the object may have been deleted in between.
+
+Longer than a watch can be dead unnoticed (90 s) and the list after it takes.
+"""
 
 LATEST_SECONDS: Final = 60.0
 """

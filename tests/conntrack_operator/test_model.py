@@ -4,6 +4,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import takewhile
+from math import inf
 from random import Random
 
 import pytest
@@ -42,11 +43,14 @@ from conntrack_operator.testing import (
     policy,
     stamp,
 )
+from conntrack_operator.transport import SILENCE_SECONDS
 
 NAMES = ("n1", "n2", "n3", "n4", "n5", "n6")
 POLICIES = ("default", "other")
 MAX = "nf_conntrack_max"
 LIMITS = (65536, 131072, 262144)
+LIST_SECONDS = 60
+"""What the list after a dead watch may take."""
 QUIET = SILENCE.total_seconds() + 60
 
 names = st.sampled_from(NAMES)
@@ -181,6 +185,11 @@ class Watched(FakeCluster):
         """Keep what people are told."""
         with self._mortal():
             await super().post_event(event, now)
+
+    def store(self, row: ConntrackNodeRow) -> None:
+        """Keep what an agent or a person has made of an object."""
+        new = replace(row, resource_version=self._next())
+        self.conntrack_nodes.truth[row.name] = new
 
     def _mortal(self) -> "Mortal":
         """Kill the operator before or after a write, if its time has come."""
@@ -317,6 +326,7 @@ class Model(RuleBasedStateMachine):
         self.time = FakeTime()
         self.cluster = Watched(self.time)
         self.grown: dict[str, Grown] = {}
+        self.behind_since = inf
         self.uids = 0
         self.epoch = 0
         self.start()
@@ -479,11 +489,7 @@ class Model(RuleBasedStateMachine):
 
     def put(self, row: ConntrackNodeRow) -> None:
         """Store a new version of an object."""
-        self.uids += 1
-        version = str(10_000 + self.uids)
-        self.cluster.conntrack_nodes.truth[row.name] = replace(
-            row, resource_version=version
-        )
+        self.cluster.store(row)
 
     @rule(name=names)
     def grow(self, name: str) -> None:
@@ -517,6 +523,8 @@ class Model(RuleBasedStateMachine):
     def run_pass(self, seconds: int) -> None:
         """Let the operator run, at most some seconds after the last time."""
         self.time.now += seconds
+        if self.time.now > self.behind_since + SILENCE_SECONDS + LIST_SECONDS:
+            self.catch_up()
         self.operator.policies_changed()
         try:
             self.loop.run_until_complete(self.operator.run_pass())
@@ -552,12 +560,14 @@ class Model(RuleBasedStateMachine):
         """Let a watch fall silent; what happens now is in no event of it."""
         store = self.cluster.nodes if nodes else self.cluster.conntrack_nodes
         store.freeze()
+        self.behind_since = min(self.behind_since, self.time.now)
 
     @rule()
     def catch_up(self) -> None:
         """List again after the gap, as after 410: what is gone is just not there."""
         self.cluster.nodes.thaw()
         self.cluster.conntrack_nodes.thaw()
+        self.behind_since = inf
 
     @rule(
         verb=st.sampled_from(["apply", "delete", "halt", "status", "finalizers"]),

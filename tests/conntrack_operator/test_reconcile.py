@@ -25,6 +25,7 @@ from conntrack_operator.errors import (
     NotFound,
     Unavailable,
 )
+from conntrack_operator.own_writes import PATIENCE_SECONDS
 from conntrack_operator.pacing import Backoff, Doorbell
 from conntrack_operator.reconcile import PASS_SECONDS, Reconciler
 from conntrack_operator.rows import FINALIZER
@@ -991,7 +992,7 @@ async def test_own_write_is_awaited(world: World) -> None:
     world.cluster.conntrack_nodes.freeze()
 
     await world.run()
-    await world.run(seconds=29)
+    await world.run(seconds=PATIENCE_SECONDS - 1)
     assert 3 == world.cluster.calls.count("apply")
 
     await world.run(passes=1, seconds=2)
