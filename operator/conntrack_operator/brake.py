@@ -36,7 +36,7 @@ class Brake:
         """
         Start with nothing wanted.
         """
-        self._since: dict[tuple[str, bool], float] = {}
+        self._since: dict[tuple[str, bool, str], float] = {}
 
     def release(
         self,
@@ -71,7 +71,7 @@ class Brake:
         released: list[Decision] = []
         waits: list[float] = []
         for key, decision in wanted.items():
-            _, stale = key
+            stale = _stale(decision)
             pause = STALE_SECONDS if stale else CONFIRM_SECONDS
             left = self._since[key] + pause - now
             if (stale or key in suspicious) and left > 0:
@@ -92,12 +92,25 @@ class Brake:
         }
 
 
-def _key(decision: Decision) -> tuple[str, bool]:
+def _key(decision: Decision) -> tuple[str, bool, str]:
     """
-    Name a change: the node, and whether it is a former Node's object.
+    Name a change: the node, whether it is a former Node's object, and who takes it.
+
+    A node that was to move to another policy for a while has not been without any for
+    that long.
     """
-    stale = isinstance(decision.plan, Delete) and decision.plan.stale
-    return decision.node.name, stale
+    return (
+        decision.node.name,
+        _stale(decision),
+        decision.policy.uid if decision.policy else "",
+    )
+
+
+def _stale(decision: Decision) -> bool:
+    """
+    Tell whether an object is that of a former Node.
+    """
+    return isinstance(decision.plan, Delete) and decision.plan.stale
 
 
 def _explicit(decision: Decision, rows: Mapping[str, PolicyRow]) -> bool:
@@ -107,7 +120,7 @@ def _explicit(decision: Decision, rows: Mapping[str, PolicyRow]) -> bool:
     The object of a former Node is not a change of this kind: the Node is gone.
     """
     current = decision.current
-    if _key(decision)[1]:
+    if _stale(decision):
         return True
     if current is None or current.spec is None:
         return False

@@ -115,6 +115,16 @@ def test_a_gap_starts_the_pause_anew() -> None:
     assert CONFIRM_SECONDS == wait
 
 
+def test_a_move_is_no_first_sighting_of_a_removal() -> None:
+    """That a node was to change its policy does not hasten that it has none."""
+    brake = Brake()
+    brake.release(moves(1), [OTHER], objects=9, now=1.0)
+
+    released, wait = brake.release(removals(1), [], objects=9, now=60.0)
+
+    assert ([], CONFIRM_SECONDS) == (released, wait)
+
+
 def test_object_of_a_former_node_is_left_to_the_garbage_collector() -> None:
     """Only what nobody has collected for a minute is removed by us."""
     brake = Brake()

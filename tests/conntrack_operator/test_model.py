@@ -149,6 +149,8 @@ class Watched(FakeCluster):
         """Make a write, and look what it does."""
         former = self.conntrack_nodes.truth.get(write.name)
         before = self._changing(write.spec.policy_ref.uid)
+        if former is not None and self._busy(former):
+            before = before | {write.name}  # another policy was changing it already
         row = await super().apply_conntrack_node(
             write.name, write.spec, current=write.current
         )
