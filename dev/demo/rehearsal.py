@@ -15,6 +15,7 @@ import yaml
 
 from conntrack_agent.testing import tree
 from control_plane import ControlPlane
+from control_plane.audit import AuditLog
 from control_plane.processes import Watch
 from demo.cast import FIXTURES, ROOT, Cast, Member
 from demo.errors import DemoFailed
@@ -132,29 +133,15 @@ def until(check: Callable[[], object], what: str) -> None:
         time.sleep(0.05)
 
 
-class Audit:
-    """What was asked of the API server, by its own account."""
+class Audit(AuditLog):
+    """What was asked of the API server about our two kinds."""
 
     def __init__(self, folder: Path) -> None:
         """
         Write the audit policy.
         """
-        self._policy = folder / "audit.yaml"
-        self._log = folder / "audit.log"
-        self._policy.write_text(
-            "apiVersion: audit.k8s.io/v1\nkind: Policy\n"
-            "omitStages: [RequestReceived, ResponseStarted]\n"
-            "rules: [{level: Metadata, resources: [{group: conntrack.dev}]}]\n"
-        )
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """
-        Give the API server's flags.
-        """
-        return (
-            f"--audit-policy-file={self._policy}",
-            f"--audit-log-path={self._log}",
+        super().__init__(
+            folder, "[{level: Metadata, resources: [{group: conntrack.dev}]}]"
         )
 
     def writes(self, *accounts: str) -> list[str]:
@@ -162,8 +149,7 @@ class Audit:
         List the successful writes of our two accounts so far, oldest first.
         """
         found = []
-        for line in self._log.read_text().splitlines():
-            event = json.loads(line)
+        for event in self.events():
             account = event["user"]["username"].rpartition(":")[2]
             wanted = account in (accounts or ("conntrack-operator", "conntrack-agent"))
             success = event.get("responseStatus", {}).get("code", 500) < _FIRST_FAILURE

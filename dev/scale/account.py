@@ -2,13 +2,14 @@
 What the operator asked of the API server, by the server's own account: its audit log.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
+
+from control_plane.audit import AuditLog
 
 OPERATOR: Final = "system:serviceaccount:conntrack-system:conntrack-operator"
 _FIRST_FAILURE: Final = 300
@@ -36,30 +37,15 @@ class Asked:
         return ours and not reads and self.code < _FIRST_FAILURE
 
 
-class Account:
+class Account(AuditLog):
     """The audit log of one API server; only the operator's requests are kept."""
 
     def __init__(self, folder: Path) -> None:
         """
         Write the audit policy.
         """
-        self._policy = folder / "audit.yaml"
-        self._log = folder / "audit.log"
-        self._policy.write_text(
-            "apiVersion: audit.k8s.io/v1\nkind: Policy\n"
-            "omitStages: [RequestReceived, ResponseStarted]\n"
-            f"rules:\n- {{level: Metadata, users: ['{OPERATOR}']}}\n- level: None\n"
-        )
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """
-        Give the API server's flags.
-        """
-        return (
-            f"--audit-policy-file={self._policy}",
-            f"--audit-log-path={self._log}",
-            "--audit-log-maxsize=0",
+        super().__init__(
+            folder, f"[{{level: Metadata, users: ['{OPERATOR}']}}, {{level: None}}]"
         )
 
     def since(self, moment: float) -> list[Asked]:
@@ -72,10 +58,7 @@ class Account:
         """
         Read the log.
         """
-        if not self._log.exists():
-            return
-        for line in self._log.read_text().splitlines():
-            event = json.loads(line)
+        for event in self.events():
             about = event.get("objectRef", {})
             parts = about.get("resource", ""), about.get("subresource", "")
             yield Asked(
