@@ -3,46 +3,21 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-import conntrack_agent
-import conntrack_api
-from kernels import machine
-from kernels.catalogue import KERNELS
-from kernels.emulator import Guest, boot
-from kernels.errors import KernelsUnavailable
+from tests.kernels.guest import VERSIONS, lines
 
 pytestmark = pytest.mark.kernels
 
 MAX, HASH = "nf_conntrack_max", "nf_conntrack_buckets"
-GUEST = Guest(memory_mib=1024, timeout=600)
-SCRIPT = "PYTHONPATH=/guest/lib PYTHONDONTWRITEBYTECODE=1 python3 /guest/agent.py"
 
 
-def folder(module: Any) -> Path:  # noqa: ANN401 - any module
-    """Where a package lies."""
-    return Path(str(module.__file__)).parent
-
-
-@pytest.fixture(scope="module", params=["5.10", "6.1", "7.2"])
+@pytest.fixture(scope="module", params=VERSIONS)
 def steps(request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
     """Everything that happened on one kernel, by the name of the step."""
-    try:
-        machine.require()
-    except KernelsUnavailable as error:
-        pytest.skip(str(error))
-    files: dict[str, Path | bytes] = {
-        "/guest/agent.py": Path(__file__).with_name("guest_agent.py"),
-        "/guest/lib/conntrack_agent": folder(conntrack_agent),
-        "/guest/lib/conntrack_api": folder(conntrack_api),
-    }
-    result = boot(KERNELS[request.param], SCRIPT, files, GUEST)
-    assert result.ok, result.output
     found: dict[str, dict[str, Any]] = {}
-    for line in result.output.splitlines():
+    for line in lines(request.param, "guest_agent.py"):
         kind, _, text = line.partition(" ")
         if kind == "FOUND":
             found["found"] = {"values": json.loads(text)}

@@ -5,46 +5,23 @@ from __future__ import annotations
 import json
 import logging
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-import conntrack_agent
-import conntrack_api
-from kernels import machine
-from kernels.catalogue import KERNELS
-from kernels.emulator import Guest, boot
-from kernels.errors import KernelsUnavailable
+from tests.kernels.guest import VERSIONS, lines
 
 pytestmark = pytest.mark.kernels
 
-GUEST = Guest(memory_mib=1024, timeout=600)
-SCRIPT = "PYTHONPATH=/guest/lib PYTHONDONTWRITEBYTECODE=1 python3 /guest/entries.py"
 log = logging.getLogger(__name__)
 
 
-def folder(module: Any) -> Path:  # noqa: ANN401 - any module
-    """Where a package lies."""
-    return Path(str(module.__file__)).parent
-
-
-@pytest.fixture(scope="module", params=["5.10", "6.1", "7.2"])
+@pytest.fixture(scope="module", params=VERSIONS)
 def found(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Everything that happened on one kernel."""
-    try:
-        machine.require()
-    except KernelsUnavailable as error:
-        pytest.skip(str(error))
-    files: dict[str, Path | bytes] = {
-        "/guest/entries.py": Path(__file__).with_name("guest_entries.py"),
-        "/guest/lib/conntrack_agent": folder(conntrack_agent),
-        "/guest/lib/conntrack_api": folder(conntrack_api),
-    }
-    result = boot(KERNELS[request.param], SCRIPT, files, GUEST)
-    assert result.ok, result.output
     (line,) = (
-        each for each in result.output.splitlines() if each.startswith("ENTRIES ")
+        each
+        for each in lines(request.param, "guest_entries.py")
+        if each.startswith("ENTRIES ")
     )
     parsed: dict[str, Any] = json.loads(line.removeprefix("ENTRIES "))
     log.info("%-5s log: %s", request.param, parsed["full"]["hint"][1])
