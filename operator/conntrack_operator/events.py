@@ -24,6 +24,7 @@ from conntrack_api.conditions import (
 from conntrack_api.policy_status import PolicyStatus
 from conntrack_operator.decide import Decision
 from conntrack_operator.rows import ConntrackNodeRow, Json, PolicyRow
+from conntrack_operator.wording import of_nodes
 
 COMPONENT: Final = "conntrack-operator"
 """Who tells it."""
@@ -127,13 +128,12 @@ def of_vanished(decisions: Iterable[Decision]) -> Iterator[Event]:
         if each.orphaned and each.current and each.current.spec
     )
     for (name, uid), count in Counter((each.name, each.uid) for each in told).items():
-        nodes = "node" if count == 1 else "nodes"
         yield Event(
             kind=policy.KIND,
             name=name,
             uid=uid,
             reason=EventReason.POLICY_VANISHED,
-            message=f"No list shows this policy any more. {count} {nodes} that it "
+            message=f"No list shows this policy any more. {of_nodes(count)} that it "
             "governed will be let go, or get the numbers of another policy, when a "
             "second list confirms it.",
         )
