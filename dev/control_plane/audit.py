@@ -9,7 +9,13 @@ from typing import Any
 
 
 class AuditLog:
-    """An API server's audit log; each request is in it once, when it was answered."""
+    """
+    An API server's audit log.
+
+    A request is written down when it comes, before anything is done, and again after
+    its answer was sent. So a test that has seen what a request did finds the request
+    here, but perhaps not yet its answer.
+    """
 
     def __init__(self, folder: Path, rules: str) -> None:
         """
@@ -23,7 +29,7 @@ class AuditLog:
         self._log = folder / "audit.log"
         self._policy.write_text(
             "apiVersion: audit.k8s.io/v1\nkind: Policy\n"
-            "omitStages: [RequestReceived, ResponseStarted]\n"
+            "omitStages: [ResponseStarted]\n"
             f"rules: {rules}\n"
         )
 
@@ -40,9 +46,17 @@ class AuditLog:
 
     def events(self) -> Iterator[dict[str, Any]]:
         """
-        Read the log: ``Event`` of ``audit.k8s.io/v1``, in the order of the answers.
+        Read the log.
+
+        Returns:
+            An ``Event`` of ``audit.k8s.io/v1`` for each request, in the order in which
+            they came: the one of its answer, or while that is not written down the
+            one of its coming, which has no ``responseStatus``.
         """
         if not self._log.exists():
             return
+        events: dict[str, dict[str, Any]] = {}
         for line in self._log.read_text().splitlines():
-            yield json.loads(line)
+            event = json.loads(line)
+            events[event["auditID"]] = event
+        yield from events.values()

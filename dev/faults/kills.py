@@ -70,6 +70,9 @@ async def rollout(
         async with asyncio.timeout(60):
             await died.wait()
         await on.free_lease()
+        # Not one that is started now, or the next rollout would wait for a write of
+        # an operator that does not lead.
+        await on.lease_taken()
         await on.start_operator()
     await ended
     sent: Counter[str] = Counter()

@@ -30,6 +30,11 @@ DEADLINE: Final = 90.0
 CANARIES: Final = {"maxUnavailable": BUDGET, "canaries": 1, "soakSeconds": 0}
 POLICY: Final = "fleet"
 
+_HOLDER: Final = (
+    *("get", "lease", "conntrack-operator", f"--namespace={NAMESPACE}"),
+    "--output=jsonpath={.spec.holderIdentity}",
+)
+
 
 @dataclass(slots=True)
 class Operator:
@@ -133,6 +138,14 @@ class Stage:
             *("patch", "lease", "conntrack-operator", f"--namespace={NAMESPACE}"),
             *("--type=merge", '--patch={"spec":{"holderIdentity":""}}'),
         )
+
+    async def lease_taken(self) -> None:
+        """
+        Wait until an operator has the lease: one that waited, if none was started.
+        """
+        async with asyncio.timeout(DEADLINE):
+            while not await self.kubectl(*_HOLDER):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.1)
 
     async def edit(
         self, limit: int, *, on_removal: str = "Keep", **rollout: object

@@ -50,7 +50,7 @@ class Account(AuditLog):
 
     def since(self, moment: float) -> list[Asked]:
         """
-        List the requests that came after a moment, in the order of their answers.
+        List the answered requests that came after a moment, in the order of coming.
         """
         return [each for each in self._all() if each.at >= moment]
 
@@ -59,6 +59,8 @@ class Account(AuditLog):
         Read the log.
         """
         for event in self.events():
+            if "responseStatus" not in event:
+                continue
             about = event.get("objectRef", {})
             parts = about.get("resource", ""), about.get("subresource", "")
             yield Asked(
@@ -68,7 +70,7 @@ class Account(AuditLog):
                 verb=event["verb"],
                 resource="/".join(filter(None, parts)),
                 name=about.get("name", ""),
-                code=event.get("responseStatus", {}).get("code", 500),
+                code=event["responseStatus"].get("code", 500),
             )
 
 
