@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from control_plane.binaries import Binaries
 
-READY_SECONDS = 90.0
+READY_SECONDS = 180.0
 """
 Longest wait for a program; about three seconds on an idle machine with two cores.
 """

@@ -3,6 +3,7 @@
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Final, Literal
 from conntrack_api.conditions import PolicyCondition
 from faults.gate import HungUp, Write
 from faults.house import NODES
-from faults.stage import BUDGET, Stage
+from faults.stage import BUDGET, DEADLINE, Stage
 
 Moment = Literal["before", "after"]
 """Before a write reaches the API server, or after it did and its answer is lost."""
@@ -33,6 +34,8 @@ class Outcome:
     """Most nodes that were changing at one instant."""
     sent: Counter[str] = field(default_factory=Counter)
     """Writes that left the operators, by kind."""
+    seconds: float = 0.0
+    """From the edit to the end; a policy's status is written every 10 s meanwhile."""
     end: str = ""
     """What the policy says at the end."""
 
@@ -65,9 +68,10 @@ async def rollout(
         leader.gate.after = kill
     on.count_anew()
     before = on.fleet.specs_written
+    began = time.monotonic()
     ended = asyncio.create_task(_edited(on))
     if number is not None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(DEADLINE):
             await died.wait()
         await on.free_lease()
         # Not one that is started now, or the next rollout would wait for a write of
@@ -84,6 +88,7 @@ async def rollout(
         told=on.fleet.specs_written - before,
         most=on.fleet.most,
         sent=sent,
+        seconds=time.monotonic() - began,
         end=await on.said(PolicyCondition.READY),
     )
 

@@ -57,7 +57,7 @@ async def paused_leader(on: Stage) -> str:
 
     leader.gate.hold = hold
     await on.edit(on.limit + STEP)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(DEADLINE):
         await stopped.wait()
     await on.edit(on.limit + STEP)
     await on.settled()

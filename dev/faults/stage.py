@@ -26,7 +26,7 @@ from faults.gate import Gate
 from faults.house import NODES, House
 
 BUDGET: Final = 5
-DEADLINE: Final = 90.0
+DEADLINE: Final = 240.0
 CANARIES: Final = {"maxUnavailable": BUDGET, "canaries": 1, "soakSeconds": 0}
 POLICY: Final = "fleet"
 

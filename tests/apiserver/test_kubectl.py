@@ -84,7 +84,7 @@ def discover(control_plane: ControlPlane) -> None:
     It remembers what it saw while the kinds were being installed, and a category that
     is missing there does not make it look again, as a missing kind does.
     """
-    for _ in range(50):
+    for _ in range(300):
         listed = control_plane.kubectl_run(
             "api-resources", "--api-group=conntrack.dev", "--output=name"
         ).stdout
@@ -246,7 +246,7 @@ def test_waiting_for_ready_waits_for_the_present_generation(
     generation = ready(api, generation=1)
     early = control_plane.kubectl_run(*wait, "--timeout=1s", check=False)
     ready(api, generation)
-    late = control_plane.kubectl_run(*wait, "--timeout=5s", check=False)
+    late = control_plane.kubectl_run(*wait, "--timeout=60s", check=False)
 
     assert 2 == generation
     assert (1, "timed out") == (early.returncode, early.stderr[7:16])

@@ -40,7 +40,7 @@ OWN, OTHER = "rights-a", "rights-b"
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 KINDS = "/apis/conntrack.dev/v1alpha1"
-SETTLE_SECONDS = 30.0
+SETTLE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,7 +97,7 @@ class Server:
         """Stop listening."""
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        self._thread.join(10)
+        self._thread.join(60)
 
     def _serve(self) -> None:
         while True:
@@ -105,7 +105,7 @@ class Server:
                 raw, _ = self._socket.accept()
             except OSError:
                 return
-            raw.settimeout(10)
+            raw.settimeout(60)
             try:
                 with self.authority.context.wrap_socket(raw, server_side=True) as peer:
                     self._answer(peer)

@@ -111,7 +111,7 @@ def test_a_second_agent_does_not_start(tmp_path: Path) -> None:
             env=ENVIRONMENT,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
 
@@ -128,7 +128,7 @@ def test_a_wrong_flag_is_one_sentence(tmp_path: Path) -> None:
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
 

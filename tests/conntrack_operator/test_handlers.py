@@ -100,7 +100,7 @@ class OnePolicy:
 
 async def probe(url: str) -> int:
     """Ask for /healthz until somebody answers; give the status."""
-    async with aiohttp.ClientSession() as session, asyncio.timeout(10):
+    async with aiohttp.ClientSession() as session, asyncio.timeout(60):
         while True:
             try:
                 async with session.get(url) as response:
@@ -126,7 +126,7 @@ async def test_kopf_rings_and_touches_nothing(
         if len(rings) > 1:
             rung.set()
 
-    async with server.listen() as url, asyncio.timeout(30):
+    async with server.listen() as url, asyncio.timeout(120):
         last = time.now - silent_for
         shell = asyncio.create_task(
             kopf.operator(

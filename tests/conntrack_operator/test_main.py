@@ -30,7 +30,7 @@ async def start(
 
 async def finish(process: asyncio.subprocess.Process) -> tuple[int | None, str]:
     """Wait for the end; give the exit code and what was said."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         out, errors = await process.communicate()
     return process.returncode, (out + errors).decode()
 

@@ -97,7 +97,7 @@ def test_controllers_run(plane: ControlPlane) -> None:
         "--for=create",
         "serviceaccount/default",
         "--namespace=shop",
-        "--timeout=30s",
+        "--timeout=120s",
     )
 
 

@@ -79,7 +79,7 @@ def test_a_killed_demonstration_leaves_nothing(way: signal.Signals) -> None:
 
         demonstration.send_signal(way)
 
-    give_up = time.monotonic() + 15
+    give_up = time.monotonic() + 60
     while folder.exists() or _using(folder):
         assert time.monotonic() < give_up, "still there"
         time.sleep(0.05)

@@ -174,7 +174,7 @@ def _runs(pid: int) -> bool:
 
 
 def _wait_until_gone(pid: int, folder: Path) -> None:
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + 60
     while _runs(pid) or folder.exists():
         assert time.monotonic() < give_up, "still there"
         time.sleep(0.02)

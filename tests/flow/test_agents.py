@@ -29,7 +29,7 @@ from control_plane.testing import control_plane_or_skip
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("hung_up")]
 
-DEADLINE = 60.0
+DEADLINE = 180.0
 ENFORCE = "pod-security.kubernetes.io/enforce"
 TEMPLATE = {
     "apiVersion": "v1",

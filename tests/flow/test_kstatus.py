@@ -16,7 +16,7 @@ from conntrack_operator.cluster import CONNTRACK_NODES, POLICIES
 from conntrack_operator.collection import Collection
 from conntrack_operator.rows import Json
 from faults.house import House
-from faults.stage import POLICY, Stage, stage
+from faults.stage import DEADLINE, POLICY, Stage, stage
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("hung_up")]
 
@@ -121,7 +121,7 @@ async def test_rollout_that_ends_well(thirty: House) -> None:
     async with stage(thirty) as on, following(on) as (policies, nodes):
         await on.edit(on.limit + 1000)
         wait = ("wait", "--for=condition=Ready", f"conntrackpolicy/{POLICY}")
-        await on.kubectl(*wait, "--timeout=90s")
+        await on.kubectl(*wait, f"--timeout={DEADLINE:.0f}s")
 
         assert on.fleet.at(on.limit) == len(on.fleet.rows)
         for history in (policies, nodes):
@@ -165,7 +165,7 @@ async def described(on: Stage, *reasons: str) -> list[str]:
     for name, reason in zip((POLICY, FAILING), reasons, strict=True):
         kind = "conntrackpolicy" if name == POLICY else "conntracknode"
         text = ""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE):
             while reason not in text.partition("\nEvents:")[2]:
                 text = await on.kubectl("describe", kind, name)
         texts.append(text)

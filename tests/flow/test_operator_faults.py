@@ -5,6 +5,7 @@ and the writes beside those of a rollout without a fault.
 
 import pytest
 
+from conntrack_operator.policies import STATUS_SECONDS
 from faults import daemons
 from faults.house import House
 from faults.kills import MOMENTS, Moment, boundaries, rollout, wrong
@@ -58,8 +59,9 @@ async def killed_at(thirty: House, every: int) -> None:
             outcome = await rollout(on, number, moment)
 
             assert "" == wrong(outcome), outcome
-            # One more for the write that was lost, and for a status said again.
-            assert outcome.sent.total() <= plain.sent.total() + 4, outcome
+            # One more for the write that was lost, the others for statuses.
+            more = 4 + outcome.seconds // STATUS_SECONDS
+            assert outcome.sent.total() <= plain.sent.total() + more, outcome
 
 
 async def test_killed_at_some_writes(thirty: House) -> None:
