@@ -78,9 +78,11 @@ def test_it_ends_when_told_to(tmp_path: Path, number: signal.Signals) -> None:
 
         process.send_signal(number)
 
-        assert 0 == process.wait(10)
+        assert 0 == process.wait(60)
         assert process.stderr is not None
-        assert "" == process.stderr.read()
+        # It may have tried once more before it was told.
+        rest = {json.loads(each)["message"] for each in process.stderr}
+        assert rest <= {"cluster unavailable"}
 
 
 def test_it_works_without_an_api_server(host: Path, tmp_path: Path) -> None:
@@ -90,7 +92,7 @@ def test_it_works_without_an_api_server(host: Path, tmp_path: Path) -> None:
         while (found := line(process))["message"] != "applied":
             assert "cluster unavailable" == found["message"]
         process.send_signal(signal.SIGTERM)
-        process.wait(10)
+        process.wait(60)
 
     assert [f"{ESTABLISHED} 432000 -> 86400"] == found["changes"]
     assert [] == found["failed"]
@@ -162,6 +164,6 @@ def test_a_turn_that_hangs_ends_the_process() -> None:
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        assert 1 == process.wait(10)
+        assert 1 == process.wait(60)
         assert process.stderr is not None
         assert "Timeout (0:00:00.100000)!" in process.stderr.read()

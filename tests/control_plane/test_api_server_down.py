@@ -73,8 +73,8 @@ def test_open_watches_do_not_hold_up_a_stop(plane: ControlPlane) -> None:
 
         plane.stop_apiserver()
 
-        assert time.monotonic() - began < 30
-        watcher.wait(10)
+        assert time.monotonic() - began < 55
+        watcher.wait(60)
 
 
 def test_old_versions_are_gone_after_a_compaction(plane: ControlPlane) -> None:
