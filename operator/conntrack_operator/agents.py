@@ -85,7 +85,6 @@ class Agents:
         self._patience = Patience()
         self._write_at = clock()
         self._answer: tuple[object, object] | None = None
-        self._last_failure = ""
         self.last_progress = clock()
         """When the last look ended."""
 
@@ -118,7 +117,7 @@ class Agents:
                 self._seen = await lookout.look(self._cluster, self._seen)
             self._backoff.reset()
         except ClusterError as error:
-            self._failed("cannot look after the agents", error)
+            logger.warning("cannot look after the agents: %s", error)
             pause = self._backoff.next()
         if before != _picture(self._seen):
             self._ring()
@@ -152,7 +151,7 @@ class Agents:
         except Conflict:
             pass  # the next look shows what came between
         except ClusterError as error:
-            self._failed("cannot write the agents' DaemonSet", error)
+            logger.warning("cannot write the agents' DaemonSet: %s", error)
             self._refused = Why(REFUSED, str(error))
         return WRITE_SECONDS
 
@@ -172,7 +171,7 @@ class Agents:
         stored = await verb(desired)
         self._seen = replace(self._seen, live=stored)
         self._answer = gist(stored), gist(desired)
-        self._refused, self._last_failure = None, ""
+        self._refused = None
         logger.info("the agents' DaemonSet was written")
 
     def _change(
@@ -192,14 +191,6 @@ class Agents:
         if self._answer == (gist(seen.live), gist(desired)):
             return None  # somebody changes what we write: once is enough
         return desired if daemon_set.differs(seen.live, desired) else None
-
-    def _failed(self, what: str, error: ClusterError) -> None:
-        """
-        Log a failure unless it is the same as the last one.
-        """
-        if str(error) != self._last_failure:
-            self._last_failure = str(error)
-            logger.warning("%s: %s", what, error)
 
 
 def _picture(seen: Seen | None) -> object:

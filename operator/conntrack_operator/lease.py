@@ -87,7 +87,6 @@ class Lease:
         self._ours: LeaseRow | None = None
         self._renewed = 0.0
         self._other: _Sighting | None = None
-        self._last_failure = ""
         self.last_progress = clock()
         """When the last attempt ended."""
 
@@ -115,13 +114,10 @@ class Lease:
         try:
             if await self._attempt():
                 pause = RENEW_SECONDS
-            self._last_failure = ""
         except Conflict:
             self._ours = None  # somebody else wrote it: read before the next attempt
         except ClusterError as error:
-            if str(error) != self._last_failure:
-                self._last_failure = str(error)
-                logger.warning("cannot take or renew the lease: %s", error)
+            logger.warning("cannot take or renew the lease: %s", error)
         if held and self.epoch is None:
             logger.warning("the lease is lost, nothing is written")
         self.last_progress = self._clock()

@@ -78,7 +78,6 @@ class Policies:
         self._list_at = clock()
         self._said: dict[str, PolicyStatus] = {}
         self._said_at: dict[str, float] = {}
-        self._last_failure = ""
 
     def changed(self) -> None:
         """
@@ -181,12 +180,11 @@ class Policies:
 
     def _failed(self, error: ClusterError) -> float:
         """
-        Log a failure unless it is the same as the last one; say when to try again.
+        Log a failure; say when to try again.
         """
         if isinstance(error, Conflict | NotFound):
             self.changed()
-        elif str(error) != self._last_failure:
-            self._last_failure = str(error)
+        else:
             logger.warning("cannot write to a policy: %s", error)
         return RETRY_SECONDS
 

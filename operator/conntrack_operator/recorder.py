@@ -41,7 +41,6 @@ class Recorder:
         self._clock = clock
         self._seen: dict[str, ConntrackNodeRow] = {}
         self._posted: dict[tuple[str, str], float] = {}
-        self._last_failure = ""
 
     async def nodes(self, rows: Mapping[str, ConntrackNodeRow], now: datetime) -> None:
         """
@@ -80,9 +79,7 @@ class Recorder:
             try:
                 await self._cluster.post_event(event, now)
             except ClusterError as error:
-                if str(error) != self._last_failure:
-                    self._last_failure = str(error)
-                    logger.warning("cannot post an event: %s", error)
+                logger.warning("cannot post an event: %s", error)
         if len(every) > EVENTS_PER_PASS:
             left_out = len(every) - EVENTS_PER_PASS
             logger.warning("too many events at once", extra={"left_out": left_out})

@@ -102,7 +102,6 @@ class Writer:
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._own = OwnWrites()
         self._refusals = Refusals()
-        self._last_failure = ""
 
     def settle(self, rows: Mapping[str, ConntrackNodeRow]) -> float | None:
         """
@@ -189,7 +188,6 @@ class Writer:
                     written.again(REPLAN_SECONDS)
                     return
                 written.counts[await self._carry_out(decision, epoch)] += 1
-                self._last_failure = ""
             except (Conflict, NotFound):
                 written.counts["overtaken"] += 1
                 written.again(REPLAN_SECONDS)
@@ -239,11 +237,9 @@ class Writer:
 
     def _failed(self, error: ClusterError, written: Written) -> None:
         """
-        Count a failure; log it unless it is the same as the last one.
+        Count a failure, and log it.
         """
         written.counts["failed"] += 1
         pause = error.retry_after if isinstance(error, Unavailable) else None
         written.again(pause or RETRY_SECONDS)
-        if str(error) != self._last_failure:
-            self._last_failure = str(error)
-            logger.warning("cannot write: %s", error)
+        logger.warning("cannot write: %s", error)

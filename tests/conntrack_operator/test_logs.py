@@ -2,7 +2,14 @@ import json
 import logging
 
 from conntrack_operator.config import LogFormat
-from conntrack_operator.logs import formatter
+from conntrack_operator.logs import (
+    OTHER_SECONDS,
+    OVER_SECONDS,
+    SAME_SECONDS,
+    Seldom,
+    formatter,
+)
+from conntrack_operator.testing import FakeTime
 
 
 def record() -> logging.LogRecord:
@@ -33,3 +40,99 @@ def test_text_line() -> None:
     line = formatter(LogFormat.TEXT).format(record())
 
     assert line.endswith("INFO    nodes changed node=n1 put_off=3")
+
+
+class Log:
+    """What passes the filter, in a time of its own."""
+
+    def __init__(self) -> None:
+        """Start with no line."""
+        self.time = FakeTime()
+        self._filter = Seldom(self.time.clock)
+
+    def shows(
+        self,
+        text: str,
+        *,
+        name: str = "conntrack_operator.test",
+        level: int = logging.WARNING,
+        **facts: object,
+    ) -> bool:
+        """Complain; tell whether it is read."""
+        return bool(self.record(text, name=name, level=level, **facts))
+
+    def record(self, text: str, **given: object) -> logging.LogRecord | None:
+        """Complain; give what is read of it."""
+        name = str(given.pop("name", "conntrack_operator.test"))
+        level = int(str(given.pop("level", logging.WARNING)))
+        ours = name.startswith("conntrack_operator")
+        message, words = ("cannot: %s", (text,)) if ours else (text, ())
+        found = logging.getLogger(name).makeRecord(
+            name, level, "", 0, message, words, None, extra=given
+        )
+        return found if self._filter.filter(found) else None
+
+
+def test_lasting_trouble_is_read_six_times_an_hour() -> None:
+    """What is tried each second for an hour, under another number, fills no log."""
+    log = Log()
+    shown = 0
+    for second in range(3600):
+        shown += log.shows(f'403: "n{second:05}" is forbidden at 0x7f{second:x}')
+        log.time.now += 1
+
+    assert 3600 / SAME_SECONDS == shown
+
+
+def test_what_was_left_out_is_counted() -> None:
+    """The next line says how many there were in between."""
+    log = Log()
+    for _ in range(int(SAME_SECONDS)):
+        log.shows("503")
+        log.time.now += 1
+
+    record = log.record("503")
+    assert record is not None
+    assert SAME_SECONDS - 1 == vars(record)["left_out"]
+
+
+def test_trouble_that_comes_back_is_read_at_once() -> None:
+    """A quiet time in between was a recovery."""
+    log = Log()
+    log.shows("503")
+    log.time.now += OVER_SECONDS - 1
+    assert not log.shows("503")
+    log.time.now += OVER_SECONDS
+
+    assert log.shows("503")
+
+
+def test_other_trouble_in_the_same_place() -> None:
+    """It is read within a minute, and a place that finds ever new words is not."""
+    log = Log()
+    words = ("refused", "forbidden", "lost")
+    shown = 0
+    for second in range(600):
+        shown += log.shows(words[second % 3])
+        log.time.now += 1
+
+    assert 600 / OTHER_SECONDS == shown
+
+
+def test_other_places_are_not_affected() -> None:
+    """Another logger, another kind of object; and what is no trouble at all."""
+    log = Log()
+
+    assert log.shows("503")
+    assert log.shows("503", name="conntrack_operator.other")
+    assert log.shows("503", kind="Node")
+    assert all(log.shows("503", level=logging.INFO) for _ in range(5))
+
+
+def test_a_library_is_one_place() -> None:
+    """Its texts are not constant: attempts are counted in them."""
+    log = Log()
+
+    assert log.shows("attempt #1 of GET /a", name="kopf.clients")
+    assert not log.shows("attempt #2 of GET /a", name="kopf.clients")
+    assert not log.shows("attempt #1 of GET /b", name="kopf.clients")
