@@ -87,6 +87,7 @@ class Lease:
         self._ours: LeaseRow | None = None
         self._renewed = 0.0
         self._other: _Sighting | None = None
+        self._said_ours = False
         self.last_progress = clock()
         """When the last attempt ended."""
 
@@ -109,7 +110,6 @@ class Lease:
         """
         Try once; give the seconds until the next attempt.
         """
-        held = self.epoch is not None
         pause = RETRY_SECONDS
         try:
             if await self._attempt():
@@ -118,8 +118,7 @@ class Lease:
             self._ours = None  # somebody else wrote it: read before the next attempt
         except ClusterError as error:
             logger.warning("cannot take or renew the lease: %s", error)
-        if held and self.epoch is None:
-            logger.warning("the lease is lost, nothing is written")
+        self._tell(self.epoch)
         self.last_progress = self._clock()
         return pause
 
@@ -139,8 +138,8 @@ class Lease:
         Renew or take the lease; tell whether it is ours.
         """
         began = self._clock()  # before the request: its answer may be late
-        held, fresh = self._ours, self.epoch is not None
-        wanted = held or self._claim(await self._cluster.lease())
+        fresh = self.epoch is not None
+        wanted = self._ours or self._claim(await self._cluster.lease())
         if wanted is None:
             return False
         wanted = replace(
@@ -152,12 +151,22 @@ class Lease:
         self._ours = await self._cluster.put_lease(wanted)
         self._renewed = began
         self._other = None
-        if held is None:
-            facts = {"epoch": self._ours.transitions, "identity": self._identity}
-            logger.info("the lease is ours", extra=facts)
         if not fresh:
             self._ring()  # what was asked meanwhile has been waiting
         return True
+
+    def _tell(self, epoch: int | None) -> None:
+        """
+        Log that the lease has become ours, or is not any more.
+
+        It may have ended between two attempts, so what counts is what was said last.
+        """
+        if epoch is not None and not self._said_ours:
+            facts = {"epoch": epoch, "identity": self._identity}
+            logger.info("the lease is ours", extra=facts)
+        elif epoch is None and self._said_ours:
+            logger.warning("the lease is lost, nothing is written")
+        self._said_ours = epoch is not None
 
     def _claim(self, found: LeaseRow | None) -> LeaseRow | None:
         """

@@ -1,3 +1,5 @@
+import logging
+
 import pytest
 
 from conntrack_operator.errors import ClusterError, Conflict, Forbidden, Unavailable
@@ -113,6 +115,25 @@ async def test_outage_stops_writes_and_ends(operators: Operators) -> None:
     await operators.live(one, seconds=1)
 
     assert 1 == one.epoch
+
+
+@pytest.mark.parametrize("seconds", [DURATION_SECONDS, 10 * DURATION_SECONDS])
+async def test_lost_lease_is_said(
+    operators: Operators, caplog: pytest.LogCaptureFixture, seconds: float
+) -> None:
+    """Who reads the log learns once that nothing is written, and when that is over."""
+    caplog.set_level(logging.INFO, logger="conntrack_operator.lease")
+    one = operators.start("one")
+    await one.step()
+    operators.lease.answers = [Unavailable("503") for _ in range(int(seconds))]
+
+    await operators.live(one, seconds=seconds + 1)
+
+    said = [each.getMessage() for each in caplog.records]
+    lost = "the lease is lost, nothing is written"
+    assert ["the lease is ours", lost, "the lease is ours"] == [
+        each for each in said if "503" not in each
+    ]
 
 
 async def test_given_back(operators: Operators) -> None:
