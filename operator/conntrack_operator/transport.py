@@ -6,6 +6,7 @@ request whose token the server no longer accepts.
 """
 
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,9 @@ TIMEOUT: Final = aiohttp.ClientTimeout(total=30, sock_connect=5)
 
 SILENCE_SECONDS: Final = 90.0
 """Bookmarks come every minute: a watch that is silent for longer is dead."""
+
+_OBJECT: Final = re.compile(r" \w+:<[^<>]*>")
+"""Where the HTTP library shows an object of Python instead of a word."""
 
 _UNAUTHORIZED: Final = 401
 _FIRST_ERROR: Final = 400
@@ -137,6 +141,7 @@ class Transport:
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError, ConfigInvalid) as error:
             text = f"{type(error).__name__}: {error}" if str(error) else repr(error)
+            text = _OBJECT.sub("", text)
             raise Unavailable(f"{request.method} {request.path}: {text}") from error
 
     async def _send(

@@ -234,12 +234,15 @@ async def test_servers_words_and_wish_are_kept(session: Callable[..., Any]) -> N
 
 
 async def test_nobody_listens(credentials_for: CredentialsFor) -> None:
-    """No server at all is the same as one without an answer."""
+    """No server at all is one without an answer, and is named in plain words."""
     async with ScriptedServer() as server:
         url = server.url
     async with Transport(credentials_for(url)) as transport:
-        with pytest.raises(Unavailable, match="GET /api/v1/nodes/n1"):
+        with pytest.raises(Unavailable, match=r"^GET /api/v1/nodes/n1: ") as caught:
             await ApiCluster(transport).node("n1")
+
+    host = url.removeprefix("http://")
+    assert f"Cannot connect to host {host} [" in str(caught.value)
 
 
 async def test_expired_token_is_read_again_once(
