@@ -14,7 +14,6 @@ from typing import Final, Never, Protocol
 
 from conntrack_operator import halts, policies, recorder, writer
 from conntrack_operator.agents import Agents
-from conntrack_operator.brake import Brake
 from conntrack_operator.decide import Decisions, decide
 from conntrack_operator.errors import ClusterError
 from conntrack_operator.events import of_vanished
@@ -22,12 +21,12 @@ from conntrack_operator.figures import Figures
 from conntrack_operator.governed import by_policy
 from conntrack_operator.halts import Halts
 from conntrack_operator.pacing import Backoff, Clock, Doorbell, Sleep
-from conntrack_operator.plan import Delete
 from conntrack_operator.policies import Policies
 from conntrack_operator.recorder import Recorder
-from conntrack_operator.rollout import Progress, Wave, wave, without
+from conntrack_operator.rollout import Progress, Wave
 from conntrack_operator.rows import ConntrackNodeRow, NodeRow, PolicyRow
 from conntrack_operator.store import Store
+from conntrack_operator.turns import Turns
 from conntrack_operator.writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -84,14 +83,13 @@ class Reconciler:
         self._recorder = Recorder(cluster, clock=clock)
         counts = agents.counts if agents else lambda _: None
         self._policies = Policies(cluster, self._recorder, agents=counts, clock=clock)
-        self._brake = Brake()
         self._halts = Halts(cluster, look_again=self._policies.changed)
         self._writer = Writer(cluster, clock=clock, sleep=sleep, now=now, epoch=epoch)
+        self._turns = Turns(halts=self._halts, writer=self._writer, clock=clock)
         self._epoch = epoch
         self.due_at = clock() + PASS_SECONDS
         """When the next pass is due, if nobody rings before."""
         self._in_step = False
-        self._holding = False
         self.figures = Figures()
         """What is counted; always present."""
         self.last_progress = clock()
@@ -126,7 +124,11 @@ class Reconciler:
             self._come_again(held)
             # No pause between these: a budget is counted on one picture.
             decisions = decide(rows, self._nodes.rows, self._conntrack_nodes.rows)
-            turn = self._hold(rows, decisions, self._turn(rows, decisions))
+            count = len(self._conntrack_nodes.rows)
+            turn, again_in = self._turns.choose(
+                rows, decisions, objects=count, now=self._now()
+            )
+            self._come_again(again_in)
             counts = await self._write(turn)
             if self._agents:
                 self._come_again(await self._agents.keep(rows, decisions))
@@ -172,50 +174,14 @@ class Reconciler:
         self._backoff.reset()
         return rows
 
-    def _turn(self, rows: Sequence[PolicyRow], decisions: Decisions) -> Wave:
-        """
-        Choose the changes whose turn it is.
-        """
-        every = decisions.nodes.values()
-        turn = wave(
-            every,
-            halted=self._halts.among(rows),
-            unshown=self._writer.unshown,
-            unsure=self._writer.unsure,
-            refused={each.node.name for each in every if self._writer.refusal(each)},
-            now=self._now(),
-        )
-        self._come_again(turn.again_in)
-        return turn
-
-    def _hold(
-        self, rows: Sequence[PolicyRow], decisions: Decisions, turn: Wave
-    ) -> Wave:
-        """
-        Take out what the brake holds, and count it for the policies that gain by it.
-        """
-        doubtful = {k: each for k, each in decisions.nodes.items() if each.doubtful}
-        objects = len(self._conntrack_nodes.rows)
-        released, held_for = self._brake.release(
-            doubtful.values(), rows, objects=objects, now=self._clock()
-        )
-        self._come_again(held_for)
-        held = doubtful.keys() - {each.node.name for each in released}
-        many = sum(doubtful[name].plan != Delete(stale=True) for name in held)
-        if many and not self._holding:
-            facts = {"nodes": many, "of": objects, "seconds": held_for}
-            logger.warning("held: policies vanished, are listed anew", extra=facts)
-        self._holding = bool(many)
-        return without(turn, held)
-
     async def _write(self, turn: Wave) -> Counter[str]:
         """
         Carry out what differs and may be written.
         """
         changes = list(filter(self._writer.ready, turn.released))
         written = await self._writer.write(changes)
+        self._turns.written(written)
         if written.unconfirmed:
-            self._brake.forget(written.unconfirmed)
             self._policies.changed()
         self._come_again(written.retry_in)
         return written.counts
