@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Protocol
 
 from conntrack_operator.errors import ClusterError, Conflict, Invalid, NotFound
-from conntrack_operator.pacing import REPLAN_SECONDS, RETRY_SECONDS
+from conntrack_operator.pacing import REPLAN_SECONDS, RETRY_SECONDS, TokenBucket
 from conntrack_operator.rollout import Progress
 from conntrack_operator.rows import PolicyRow
 
@@ -33,15 +33,23 @@ class Cluster(Protocol):
 class Halts:
     """Remembers the halts of this process until the policies show them."""
 
-    def __init__(self, cluster: Cluster, *, look_again: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        bucket: TokenBucket,
+        look_again: Callable[[], None],
+    ) -> None:
         """
         Start with what the policies say.
 
         Args:
             cluster: Keeps the policies.
+            bucket: Sets the pace.
             look_again: Has them listed anew for the next pass.
         """
         self._cluster = cluster
+        self._bucket = bucket
         self._look_again = look_again
         self._seen: dict[str, int] = {}
         self._recorded: dict[str, int] = {}
@@ -78,6 +86,7 @@ class Halts:
             written = (row.status.halted_generation, self._recorded.get(row.uid))
             if row.generation in written:
                 continue
+            await self._bucket.take()
             try:
                 await self._cluster.record_halt(row)
             except Invalid:

@@ -24,6 +24,9 @@ LONGEST_BURST: Final = 2.0
 REPLAN_SECONDS: Final = 1.0
 """Pause after a conflict: the next look will show what came between."""
 
+WRITES_PER_SECOND: Final = 50
+"""Of one operator, to objects of all kinds but its lease."""
+
 RETRY_SECONDS: Final = 10.0
 """Pause after a write that failed otherwise, unless the server names one."""
 
@@ -116,13 +119,15 @@ class SlowBell:
 
 class TokenBucket:
     """
-    Lets through so many a second, evenly.
+    Lets through so many a second, evenly; those that write share one.
 
     It saves nothing up: a burst after a quiet time would be twice the rate in its first
     second.
     """
 
-    def __init__(self, rate: float, *, clock: Clock, sleep: Sleep) -> None:
+    def __init__(
+        self, rate: float = WRITES_PER_SECOND, *, clock: Clock, sleep: Sleep
+    ) -> None:
         """
         Make a bucket with one token in it, the most that it holds.
 

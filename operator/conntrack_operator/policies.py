@@ -16,7 +16,7 @@ from conntrack_api.policy_status import AgentCounts, NodeCounts, PolicyStatus
 from conntrack_operator.aggregate import Governed, aggregate
 from conntrack_operator.errors import ClusterError, Conflict, NotFound
 from conntrack_operator.events import of_policy
-from conntrack_operator.pacing import RETRY_SECONDS, Clock
+from conntrack_operator.pacing import RETRY_SECONDS, Clock, TokenBucket
 from conntrack_operator.recorder import Recorder
 from conntrack_operator.rollout import Progress
 from conntrack_operator.rows import FINALIZER, ConntrackNodeRow, Loss, PolicyRow
@@ -59,6 +59,7 @@ class Policies:
         recorder: Recorder,
         *,
         agents: Callable[[AgentCounts | None], AgentCounts | None],
+        bucket: TokenBucket,
         clock: Clock,
     ) -> None:
         """
@@ -68,9 +69,11 @@ class Policies:
             cluster: Keeps the policies.
             recorder: Tells people what changed.
             agents: Counts the agents; is given what was said last.
+            bucket: Sets the pace.
             clock: Seconds that never go back.
         """
         self._agents = agents
+        self._bucket = bucket
         self._recorder = recorder
         self._cluster = cluster
         self._clock = clock
@@ -137,6 +140,7 @@ class Policies:
             wanted = _finalizers(row, in_use=row.uid in in_use or not sure)
             if wanted == row.finalizers:
                 continue
+            await self._bucket.take()
             try:
                 await self._cluster.set_finalizers(row, wanted)
             except ClusterError as error:
@@ -169,6 +173,7 @@ class Policies:
         left = 0.0 if last is None else last + STATUS_SECONDS - self._clock()
         if left > 0 and _gist(status) == _gist(previous):
             return left
+        await self._bucket.take()
         try:
             await self._cluster.apply_policy_status(row, status)
         except ClusterError as error:

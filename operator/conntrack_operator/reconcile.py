@@ -20,7 +20,7 @@ from conntrack_operator.events import of_vanished
 from conntrack_operator.figures import Figures
 from conntrack_operator.governed import by_policy
 from conntrack_operator.halts import Halts
-from conntrack_operator.pacing import Backoff, Clock, Doorbell, Sleep
+from conntrack_operator.pacing import Backoff, Clock, Doorbell, Sleep, TokenBucket
 from conntrack_operator.policies import Policies
 from conntrack_operator.recorder import Recorder
 from conntrack_operator.rollout import Progress, Wave
@@ -80,11 +80,14 @@ class Reconciler:
         self._backoff = backoff
         self._clock = clock
         self._now = now
-        self._recorder = Recorder(cluster, clock=clock)
+        bucket = TokenBucket(clock=clock, sleep=sleep)
+        self._recorder = Recorder(cluster, bucket=bucket, clock=clock)
         counts = agents.counts if agents else lambda _: None
-        self._policies = Policies(cluster, self._recorder, agents=counts, clock=clock)
-        self._halts = Halts(cluster, look_again=self._policies.changed)
-        self._writer = Writer(cluster, clock=clock, sleep=sleep, now=now, epoch=epoch)
+        self._policies = Policies(
+            cluster, self._recorder, agents=counts, bucket=bucket, clock=clock
+        )
+        self._halts = Halts(cluster, bucket=bucket, look_again=self._policies.changed)
+        self._writer = Writer(cluster, bucket=bucket, clock=clock, now=now, epoch=epoch)
         self._turns = Turns(halts=self._halts, writer=self._writer, clock=clock)
         self._epoch = epoch
         self.due_at = clock() + PASS_SECONDS

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from conntrack_operator.errors import ClusterError
 from conntrack_operator.events import Event, of_node
-from conntrack_operator.pacing import Clock
+from conntrack_operator.pacing import Clock, TokenBucket
 from conntrack_operator.rows import ConntrackNodeRow
 
 logger = logging.getLogger(__name__)
@@ -33,11 +33,12 @@ class Cluster(Protocol):
 class Recorder:
     """Remembers what the nodes said last, and what was posted when."""
 
-    def __init__(self, cluster: Cluster, *, clock: Clock) -> None:
+    def __init__(self, cluster: Cluster, *, bucket: TokenBucket, clock: Clock) -> None:
         """
         Start knowing no node: the first sight of one is no change.
         """
         self._cluster = cluster
+        self._bucket = bucket
         self._clock = clock
         self._seen: dict[str, ConntrackNodeRow] = {}
         self._posted: dict[tuple[str, str], float] = {}
@@ -76,6 +77,7 @@ class Recorder:
         """
         every = list(events)
         for event in every[:EVENTS_PER_PASS]:
+            await self._bucket.take()
             try:
                 await self._cluster.post_event(event, now)
             except ClusterError as error:

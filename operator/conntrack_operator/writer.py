@@ -29,7 +29,6 @@ from conntrack_operator.pacing import (
     REPLAN_SECONDS,
     RETRY_SECONDS,
     Clock,
-    Sleep,
     TokenBucket,
 )
 from conntrack_operator.plan import Delete, Revert, Tell
@@ -39,7 +38,6 @@ from conntrack_operator.stamps import stamped
 
 logger = logging.getLogger(__name__)
 
-WRITES_PER_SECOND: Final = 50
 IN_FLIGHT: Final = 16
 BATCH: Final = 100
 """Writes of one pass: 2 seconds, then the world is looked at again. Latest wins."""
@@ -78,8 +76,8 @@ class Writer:
         self,
         cluster: Cluster,
         *,
+        bucket: TokenBucket,
         clock: Clock,
-        sleep: Sleep,
         now: Callable[[], datetime],
         epoch: Callable[[], int | None],
     ) -> None:
@@ -88,8 +86,8 @@ class Writer:
 
         Args:
             cluster: Answers and obeys.
-            clock: Seconds that never go back, for the pace.
-            sleep: Waits.
+            bucket: Sets the pace.
+            clock: Seconds that never go back.
             now: The time of day with its zone, for stamps.
             epoch: What to write under; ``None``: nothing may be written.
         """
@@ -98,7 +96,7 @@ class Writer:
         self._cluster = cluster
         self._now = now
         self._clock = clock
-        self._bucket = TokenBucket(WRITES_PER_SECOND, clock=clock, sleep=sleep)
+        self._bucket = bucket
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._own = OwnWrites()
         self._refusals = Refusals()

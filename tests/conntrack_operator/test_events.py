@@ -6,6 +6,7 @@ from conntrack_api.conditions import Condition, ConditionStatus
 from conntrack_operator.decide import decide
 from conntrack_operator.errors import Forbidden
 from conntrack_operator.events import of_node, of_vanished
+from conntrack_operator.pacing import TokenBucket
 from conntrack_operator.plan import wish
 from conntrack_operator.recorder import EVENTS_PER_PASS, Recorder
 from conntrack_operator.rows import ConntrackNodeRow
@@ -81,7 +82,11 @@ class Told:
     def __init__(self) -> None:
         """Start with a recorder that has seen nothing."""
         self.cluster, self.time = FakeCluster(), FakeTime()
-        self.recorder = Recorder(self.cluster, clock=self.time.clock)
+        self.recorder = Recorder(
+            self.cluster,
+            bucket=TokenBucket(clock=self.time.clock, sleep=self.time.sleep),
+            clock=self.time.clock,
+        )
 
     async def see(self, *rows: ConntrackNodeRow) -> list[tuple[str, str]]:
         """Show some nodes; give what was posted."""
