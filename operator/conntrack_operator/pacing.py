@@ -155,6 +155,44 @@ class TokenBucket:
             await self._sleep(-self._tokens / self._rate)
 
 
+class Rests:
+    """Leaves alone for a while what failed, and everything where a server asks it."""
+
+    def __init__(self, clock: Clock) -> None:
+        """
+        Start with nothing that failed.
+        """
+        self._clock = clock
+        self._until: dict[str, float] = {}
+        self._all_until = clock()
+
+    def begin(self, name: str, asked: float | None = None) -> float:
+        """
+        Let something rest that failed.
+
+        Args:
+            name: What.
+            asked: Seconds that the server asks for; then the others rest, too.
+
+        Returns:
+            Seconds until the next attempt.
+        """
+        now = self._clock()
+        pause = asked or RETRY_SECONDS
+        self._until = {key: each for key, each in self._until.items() if each > now}
+        self._until[name] = now + pause
+        if asked:
+            self._all_until = now + pause
+        return pause
+
+    def left(self, name: str) -> float:
+        """
+        Give the seconds that something must still rest; 0: it may be tried.
+        """
+        until = max(self._all_until, self._until.get(name, 0.0))
+        return max(0.0, until - self._clock())
+
+
 class Backoff:
     """Pauses that double, each a random share of its bound: full jitter."""
 

@@ -181,8 +181,7 @@ class Reconciler:
         """
         Carry out what differs and may be written.
         """
-        changes = list(filter(self._writer.ready, turn.released))
-        written = await self._writer.write(changes)
+        written = await self._writer.write(turn.released)
         self._turns.written(written)
         if written.unconfirmed:
             self._policies.changed()

@@ -32,6 +32,9 @@ TIMEOUT: Final = aiohttp.ClientTimeout(total=30, sock_connect=5)
 SILENCE_SECONDS: Final = 90.0
 """Bookmarks come every minute: a watch that is silent for longer is dead."""
 
+LONGEST_PAUSE: Final = 300.0
+"""Seconds; a server that asks for more means something else, or somebody else."""
+
 _OBJECT: Final = re.compile(r" \w+:<[^<>]*>")
 """Where the HTTP library shows an object of Python instead of a word."""
 
@@ -194,5 +197,5 @@ async def _refusal(response: aiohttp.ClientResponse) -> ClusterError:
     except Unavailable:
         message = response.reason or ""
     pause = response.headers.get("Retry-After", "")
-    seconds = float(pause) if pause.isdecimal() else None
+    seconds = min(float(pause), LONGEST_PAUSE) if pause.isdecimal() else None
     return from_status(response.status, message, seconds)

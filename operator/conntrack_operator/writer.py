@@ -3,7 +3,7 @@ Writer: carry decisions out, at a pace, each object for itself.
 
 Promises, and where they are kept: at most 50 requests a second and 16 at a time
 (`_one`); no second decision for a node on a picture that lacks the first one
-(`ready`); what an absence asks for only when fresh reads lead to the same decision
+(`write`); what an absence asks for only when fresh reads lead to the same decision
 (`_confirmed`); content that the API server called invalid is not sent twice
 (`refusal`).
 """
@@ -27,8 +27,8 @@ from conntrack_operator.outcome import Written
 from conntrack_operator.own_writes import OwnWrites
 from conntrack_operator.pacing import (
     REPLAN_SECONDS,
-    RETRY_SECONDS,
     Clock,
+    Rests,
     TokenBucket,
 )
 from conntrack_operator.plan import Delete, Revert, Tell
@@ -100,6 +100,7 @@ class Writer:
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._own = OwnWrites()
         self._refusals = Refusals()
+        self._rests = Rests(clock)
 
     def settle(self, rows: Mapping[str, ConntrackNodeRow]) -> float | None:
         """
@@ -124,15 +125,6 @@ class Writer:
         """
         return self._own.doubtful
 
-    def ready(self, decision: Decision) -> bool:
-        """
-        Tell whether a decision may be carried out.
-
-        False while the informer has not shown our last write to the object, and for
-        content that was refused.
-        """
-        return decision.node.name not in self._own and not self.refusal(decision)
-
     def refusal(self, decision: Decision) -> str:
         """
         Say why the API server does not accept a decision; empty when it does.
@@ -144,16 +136,22 @@ class Writer:
         Carry out a batch.
 
         Args:
-            decisions: Those that `ready` lets pass. More than a batch are put off.
+            decisions: Those whose turn it is. Left out is what failed a moment ago,
+                content that was refused, and an object of which the informer has not
+                shown our last write. More than a batch are put off.
 
         Returns:
             What came of it; an object's failure never stops the others.
         """
         written = Written()
-        if not decisions:
-            return written
-        batch = decisions[:BATCH]
-        if (more := len(decisions) - BATCH) > 0:
+        ready: list[Decision] = []
+        for each in decisions:
+            if left := self._rests.left(each.node.name):
+                written.again(left)
+            elif each.node.name not in self._own and not self.refusal(each):
+                ready.append(each)
+        batch = ready[:BATCH]
+        if (more := len(ready) - BATCH) > 0:
             written.counts["put_off"] = more
             written.again(0)
         fresh: tuple[PolicyRow, ...] = ()
@@ -161,7 +159,7 @@ class Writer:
             try:
                 fresh = await self._cluster.policies()
             except ClusterError as error:
-                self._failed(error, written)
+                self._failed("", error, written)
                 batch = [each for each in batch if not each.doubtful]
         await asyncio.gather(*(self._one(each, fresh, written) for each in batch))
         return written
@@ -197,7 +195,7 @@ class Writer:
             except ClusterError as error:
                 if decision.current is not None:
                     self._own.gave_up(decision.current, self._clock())
-                self._failed(error, written)
+                self._failed(decision.node.name, error, written)
 
     async def _confirmed(
         self, decision: Decision, policies: Iterable[PolicyRow]
@@ -233,11 +231,11 @@ class Writer:
                 return "deleted"
         return "nothing"
 
-    def _failed(self, error: ClusterError, written: Written) -> None:
+    def _failed(self, name: str, error: ClusterError, written: Written) -> None:
         """
-        Count a failure, and log it.
+        Count a failure, and log it; try again after a rest.
         """
         written.counts["failed"] += 1
-        pause = error.retry_after if isinstance(error, Unavailable) else None
-        written.again(pause or RETRY_SECONDS)
+        asked = error.retry_after if isinstance(error, Unavailable) else None
+        written.again(self._rests.begin(name, asked))
         logger.warning("cannot write: %s", error)

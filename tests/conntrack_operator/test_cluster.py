@@ -233,6 +233,22 @@ async def test_servers_words_and_wish_are_kept(session: Callable[..., Any]) -> N
     assert 7 == caught.value.retry_after
 
 
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("1", 1), ("86400", 300), ("9" * 400, 300), ("-5", None), ("banana", None)],
+)
+async def test_pause_that_a_server_asks_for(
+    session: Callable[..., Any], header: str, seconds: float | None
+) -> None:
+    """What is no number is not heard, and no typing error stops us for a day."""
+    answer = Answer(status=429, headers={"Retry-After": header})
+    async with session(answer) as (cluster, _):
+        with pytest.raises(Unavailable) as caught:
+            await cluster.node("n1")
+
+    assert seconds == caught.value.retry_after
+
+
 async def test_nobody_listens(credentials_for: CredentialsFor) -> None:
     """No server at all is one without an answer, and is named in plain words."""
     async with ScriptedServer() as server:

@@ -26,7 +26,7 @@ from conntrack_operator.errors import (
     Unavailable,
 )
 from conntrack_operator.own_writes import PATIENCE_SECONDS
-from conntrack_operator.pacing import Backoff, Doorbell
+from conntrack_operator.pacing import RETRY_SECONDS, Backoff, Doorbell
 from conntrack_operator.reconcile import PASS_SECONDS, Reconciler
 from conntrack_operator.rows import FINALIZER
 from conntrack_operator.testing import (
@@ -315,13 +315,12 @@ async def test_write_that_may_be_late_is_part_of_the_budget() -> None:
     await world.run()
 
     world.cluster.put_policy(policy(rollout=rules, table=LARGER))
-    lost = Unavailable("no answer within 30 s")
-    world.cluster.answers["apply"] = [lost, None, lost]  # n2, then n1 is new, then n2
+    world.cluster.answers["apply"] = [Unavailable("no answer within 30 s")]  # of n2
     await world.run(passes=1)
     world.cluster.put_node(node("n1"))
     await world.run(passes=1)
     world.cluster.report("n1")
-    early = await world.run(passes=1)
+    early = await world.run(passes=1, seconds=RETRY_SECONDS)
 
     assert ["apply n2"] == [each for each in early if "apply" in each]
     assert [None, 262144, 131072] == [world.limit(n) for n in ("n1", "n2", "n3")]
@@ -1003,19 +1002,45 @@ async def test_own_write_is_awaited(world: World) -> None:
     assert 6 == world.cluster.calls.count("apply")
 
 
-@pytest.mark.parametrize("error", [Conflict("409"), NotFound("404"), Forbidden("403")])
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (Conflict("409"), 0),
+        (NotFound("404"), 0),
+        (Forbidden("403"), RETRY_SECONDS),
+        (Unavailable("503"), RETRY_SECONDS),
+    ],
+)
 async def test_failure_of_one_object_never_stops_the_others(
-    world: World, error: ClusterError
+    world: World, error: ClusterError, seconds: float
 ) -> None:
-    """Each object fails for itself, and is tried again."""
+    """Each object fails for itself, and is tried again, after a rest if need be."""
     world.cluster.put_policy(policy())
     world.cluster.answers["apply"] = [error]
 
     first = await world.run(passes=1)
     assert ["apply n2", "apply n3"] == [each for each in first if "apply" in each]
 
-    second = await world.run(passes=1)
+    if seconds:
+        assert [] == [each for each in await world.run() if "apply" in each]
+        assert world.due_in() <= seconds
+    second = await world.run(passes=1, seconds=seconds)
     assert ["apply n1"] == [each for each in second if "apply" in each]
+
+
+async def test_server_that_asks_for_a_pause(world: World) -> None:
+    """Nobody is told anything until it is over, however often the bell rings."""
+    world.cluster.put_policy(policy())
+    world.cluster.answers["apply"] = [Unavailable("429", retry_after=30)] * 3
+    await world.run(passes=1)
+    calls = world.cluster.calls.count("apply")
+
+    await world.run(passes=5, seconds=20)
+    assert calls == world.cluster.calls.count("apply")
+    assert world.due_in() <= 10
+
+    writes = await world.run(passes=1, seconds=10)
+    assert 3 == sum("apply" in each for each in writes)
 
 
 async def test_refused_content_is_not_sent_twice(world: World) -> None:
