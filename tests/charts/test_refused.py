@@ -4,12 +4,16 @@ What the chart refuses to render, and what it says.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.charts.conftest import CHART
 
 if TYPE_CHECKING:
-    from tests.charts.conftest import Helm
+    from collections.abc import Iterator
+
+    from tests.charts.conftest import Helm, Json
 
 
 @pytest.mark.parametrize(
@@ -79,6 +83,33 @@ def test_what_cannot_work_is_refused_in_a_sentence(
         ("agent.metrics.address=example.com", "/agent/metrics/address"),
         ("monitoring.podMonitor.interval=often", "/monitoring/podMonitor/interval"),
         ("crds.enabled=yes", "/crds/enabled"),
+        ("fullnameOverride=Our_Own", "/fullnameOverride"),
+        ("nameOverride=our own", "/nameOverride"),
+        (f"agent.namespace.name={'n' * 64}", "/agent/namespace/name"),
+        ("agent.serviceAccount.name=A", "/agent/serviceAccount/name"),
+        ("agent.priorityClassName=very high", "/agent/priorityClassName"),
+        ("image.registry=https://registry.example.com", "/image/registry"),
+        ("global.imageRegistry=registry example", "/global/imageRegistry"),
+        ("image.tag=conntrack:1", "/image/tag"),
+        ("agent.image.repository=", "/agent/image/repository"),
+        ("operator.image.repository=operator:1", "/operator/image/repository"),
+        ('global.imagePullSecrets:=[""]', "/global/imagePullSecrets/0"),
+        ("apiServer.host=https://192.0.2.1", "/apiServer/host"),
+        ("apiServer.host=192.0.2.1:6443", "/apiServer/host"),
+        ("agent.stateDir=/var/lib/../x", "/agent/stateDir"),
+        ("agent.stateDir=/var/lib/x: y", "/agent/stateDir"),
+        ("agent.metrics.address=abc", "/agent/metrics/address"),
+        ("agent.updateStrategy.maxUnavailable=9999999999", "maxUnavailable"),
+        ("operator.resources.limit.memory=1Gi", "'limit' not allowed"),
+        ("operator.resources.limits.memory=1 GB", "/operator/resources/limits/memory"),
+        ("agent.resources.limits.memory=-1", "/agent/resources/limits/memory"),
+        ('agent.tolerations:=[{"kye":"x"}]', "'kye' not allowed"),
+        ('operator.affinity:={"nodeAfinity":{}}', "'nodeAfinity' not allowed"),
+        ('operator.extraEnv:=[{"value":"x"}]', "missing property 'name'"),
+        ('operator.networkPolicy.apiServerCIDRs:=["192.0.2.1"]', "apiServerCIDRs/0"),
+        ("operator.networkPolicy.apiServerPorts:=[]", "apiServerPorts"),
+        ("commonLabels.team=net work", "/commonLabels/team"),
+        ('extraObjects:=[{"metadata":{}}]', "missing properties 'apiVersion', 'kind'"),
     ],
 )
 def test_a_misspelt_value_is_refused_by_name(
@@ -88,6 +119,60 @@ def test_a_misspelt_value_is_refused_by_name(
     The schema is closed everywhere but for maps that are the user's own.
     """
     assert words in helm.refusal(setting)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "apiServer.host=fd00::1",
+        "global.imageRegistry=[fd00::1]:5000/mirror/",
+        "operator.image.repository=registry.example.com:5000/net/conntrack__operator",
+        "agent.serviceAccount.name=their.account",
+        "agent.metrics.address=::",
+        "agent.resources:={}",
+        'agent.resources:={"limits":{"memory":0.5,"cpu":"1e3"}}',
+        "agent.priorityClassName=",
+        'operator.networkPolicy.apiServerCIDRs:=["fd00::/8"]',
+    ],
+)
+def test_what_kubernetes_takes_the_schema_takes(helm: Helm, setting: str) -> None:
+    """
+    Forms that are right and seldom.
+    """
+    assert helm.render(setting)
+
+
+def test_a_value_that_was_taken_away_is_named(helm: Helm) -> None:
+    """
+    `null` takes a default away, and `helm upgrade --reuse-values` lacks what is new in
+    the chart: no template then stumbles over it.
+    """
+    assert "at '/operator': missing property 'metrics'" in helm.refusal(
+        "operator.metrics=null"
+    )
+    assert "at '/crds': missing property 'keep'" in helm.refusal("crds.keep=null")
+
+
+def test_what_may_be_empty_may_be_missing(helm: Helm) -> None:
+    """
+    All of it at once.
+    """
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    missing = tuple(f"{path}=null" for path in optional(schema))
+
+    assert {"image.tag=null", "agent.tolerations=null"} < set(missing)
+    assert helm.render(*missing)
+
+
+def optional(schema: Json, at: str = "") -> Iterator[str]:
+    """
+    Name what the schema does not require.
+    """
+    for name, each in schema["properties"].items():
+        if name not in schema["required"]:
+            yield f"{at}{name}"
+        elif "required" in each:
+            yield from optional(each, f"{at}{name}.")
 
 
 def test_a_parent_chart_may_use_global(helm: Helm) -> None:

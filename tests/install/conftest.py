@@ -7,6 +7,7 @@ scan` runs these tests once more with the oldest helm that is supported.
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,7 +71,8 @@ def next_chart(tmp_path: Path) -> Path:
 
 def make_next_chart(folder: Path) -> Path:
     """
-    Make a chart of version 0.2.0, with a field more in a CRD: ``spec.note``.
+    Make a chart of version 0.2.0, with a field more in a CRD, ``spec.note``, and a
+    value more that has to be there, ``noted``.
     """
     chart = folder / "conntrack-operator"
     shutil.copytree(CHART, chart)
@@ -81,4 +83,11 @@ def make_next_chart(folder: Path) -> Path:
     assert found
     field = "                note: {type: string, maxLength: 64}\n"
     crd.write_text(before + field + found + after)
+    values = chart / "values.yaml"
+    values.write_text(f"{values.read_text()}noted: true\n")
+    form = chart / "values.schema.json"
+    schema = json.loads(form.read_text())
+    schema["properties"]["noted"] = {"type": "boolean"}
+    schema["required"].append("noted")
+    form.write_text(json.dumps(schema))
     return chart

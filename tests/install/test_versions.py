@@ -67,6 +67,24 @@ def test_an_upgrade_brings_fields_and_keeps_policies(
     assert before["spec"] == back["spec"]
 
 
+def test_values_of_an_older_chart_lack_what_is_new(
+    cluster: Cluster, next_chart: Path
+) -> None:
+    """
+    `--reuse-values` gives a chart no defaults of its own; what is missing is named, and
+    the switch that does give them works.
+    """
+    cluster.helm(*INSTALL, "--set", "operator.config.logLevel=debug")
+    upgrade = ("upgrade", RELEASE, str(next_chart), *IN)
+
+    refused = cluster.helm(*upgrade, "--reuse-values", check=False)
+    cluster.helm(*upgrade, "--reset-then-reuse-values")
+    config = cluster.get("configmap", f"{RELEASE}-conntrack-operator", *IN)
+
+    assert "missing property 'noted'" in refused.stderr
+    assert "debug" == config["data"]["CONNTRACK_OPERATOR_LOG_LEVEL"]
+
+
 def test_uninstalling_leaves_policies_and_nothing_else(cluster: Cluster) -> None:
     """
     Both CRDs stay with every policy; no role, admission policy or workload does. Who
