@@ -7,7 +7,7 @@ from __future__ import annotations
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -15,10 +15,29 @@ import yaml
 from control_plane.testing import skip_without_programs
 from programs import find_program
 
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "conntrack-operator"
 
 Json = dict[str, Any]
+
+
+class Strict(yaml.SafeLoader):
+    """Reads YAML, and refuses two equal keys: readers differ in which one counts."""
+
+
+def mapping(loader: Strict, node: yaml.MappingNode) -> dict[Hashable, Any]:
+    """
+    Make a mapping.
+    """
+    keys = [key.value for key, _ in node.value]
+    assert len(keys) == len(set(keys)), f"twice the same key: {keys}"
+    return loader.construct_mapping(node, deep=True)
+
+
+Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +70,7 @@ class Helm:
         """
         done = self.template(*sets)
         assert 0 == done.returncode, done.stderr
-        return [each for each in yaml.safe_load_all(done.stdout) if each]
+        return [each for each in yaml.load_all(done.stdout, Strict) if each]
 
     def refusal(self, *sets: str) -> str:
         """

@@ -53,6 +53,18 @@ if TYPE_CHECKING:
             ["image.flavour=debug", f"agent.image.digest=sha256:{'0' * 64}"],
             "a digest wins over the tag",
         ),
+        (
+            [r"commonLabels.app\.kubernetes\.io/name=x"],
+            "commonLabels: the label app.kubernetes.io/name is the chart's own",
+        ),
+        (
+            [r"agent.podLabels.app\.kubernetes\.io/component=operator"],
+            "agent.podLabels: the label app.kubernetes.io/component is the chart's own",
+        ),
+        (
+            ["operator.podAnnotations.checksum/config=x"],
+            "operator.podAnnotations: the annotation checksum/config is the chart's",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_in_a_sentence(

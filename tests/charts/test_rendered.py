@@ -347,6 +347,24 @@ def test_crds_are_those_of_the_checkout(helm: Helm, name: str) -> None:
     assert "CustomResourceDefinition" not in {each["kind"] for each in without}
 
 
+def test_a_pods_label_wins_over_one_for_every_object(helm: Helm) -> None:
+    """
+    And stands there once, see `Strict`.
+    """
+    objects = helm.render(
+        "commonLabels.team=all", "commonLabels.at=here", "agent.podLabels.team=net"
+    )
+    found = {
+        each["kind"]: pod_template(each)["metadata"]["labels"]
+        for each in objects
+        if each["kind"] in ("Deployment", "PodTemplate")
+    }
+
+    agent, operator = found["PodTemplate"], found["Deployment"]
+    assert ("net", "here") == (agent["team"], agent["at"])
+    assert ("all", "here") == (operator["team"], operator["at"])
+
+
 def test_names_stay_short_and_distinct(helm: Helm) -> None:
     """
     However long the release is called.
