@@ -25,6 +25,7 @@ if TYPE_CHECKING:
             "set agent.namespace.create=false to share it",
         ),
         (["agent.namespace.name=kube-system"], "cannot be made by a chart"),
+        (["agent.namespace.name=default"], "cannot be made by a chart"),
         (
             [
                 "agent.namespace.create=false",
@@ -53,6 +54,16 @@ if TYPE_CHECKING:
             ["image.flavour=debug", f"agent.image.digest=sha256:{'0' * 64}"],
             "a digest wins over the tag",
         ),
+        (
+            [
+                "monitoring.podMonitor.enabled=true",
+                "agent.metrics.enabled=true",
+                "agent.metrics.address=127.0.0.1",
+            ],
+            "agent.metrics.address=127.0.0.1 cannot be reached from another host",
+        ),
+        (["agent.stateDir=/run/conntrack"], "must outlive a reboot"),
+        (["agent.stateDir=/proc/sys/net"], "must outlive a reboot"),
         (
             [r"commonLabels.app\.kubernetes\.io/name=x"],
             "commonLabels: the label app.kubernetes.io/name is the chart's own",
@@ -167,13 +178,20 @@ def test_a_value_that_was_taken_away_is_named(helm: Helm) -> None:
 
 def test_what_may_be_empty_may_be_missing(helm: Helm) -> None:
     """
-    All of it at once.
+    All of it at once, with every switch on that asks for more.
     """
+    on = (
+        "operator.networkPolicy.enabled=true",
+        "operator.metrics.enabled=true",
+        "agent.metrics.enabled=true",
+        "monitoring.podMonitor.enabled=true",
+    )
     schema = json.loads((CHART / "values.schema.json").read_text())
     missing = tuple(f"{path}=null" for path in optional(schema))
 
     assert {"image.tag=null", "agent.tolerations=null"} < set(missing)
     assert helm.render(*missing)
+    assert helm.render(*on, *missing)
 
 
 def optional(schema: Json, at: str = "") -> Iterator[str]:

@@ -365,15 +365,30 @@ def test_a_pods_label_wins_over_one_for_every_object(helm: Helm) -> None:
     assert ("all", "here") == (operator["team"], operator["at"])
 
 
-def test_names_stay_short_and_distinct(helm: Helm) -> None:
+@pytest.mark.parametrize(
+    ("namespace", "override"),
+    [("conntrack-system", "n" * 80), ("n" * 62, "n" * 80), ("n" * 56, f"{'n' * 44}--")],
+)
+def test_names_stay_short_and_distinct(
+    helm: Helm, namespace: str, override: str
+) -> None:
     """
-    However long the release is called.
+    However long release and namespace are called, and wherever a name is cut.
     """
-    objects = helm.render(f"fullnameOverride={'n' * 80}")
+    words = ("one", str(CHART), "--namespace", namespace)
+    done = helm.run("template", *words, "--set", f"fullnameOverride={override}x")
+    assert 0 == done.returncode, done.stderr
+    objects = [each for each in yaml.safe_load_all(done.stdout) if each]
 
-    for each in objects:
-        if each["kind"] != "CustomResourceDefinition":
-            assert 63 >= len(each["metadata"]["name"])
+    names = [
+        each["metadata"][key]
+        for each in objects
+        if each["kind"] != "CustomResourceDefinition"
+        for key in ("name", "namespace")
+        if key in each["metadata"]
+    ]
+    form = re.compile("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+    assert [] == [name for name in names if not form.fullmatch(name)]
     keys = [
         (each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"])
         for each in objects
@@ -391,6 +406,20 @@ def test_roles_can_be_left_out(helm: Helm) -> None:
 
     kinds = {each["kind"] for each in objects}
     assert not {kind for kind in kinds if re.search("Role|Admission", kind)}
+
+
+def test_the_operator_may_speak_to_the_api_server_that_was_named(helm: Helm) -> None:
+    """
+    Whatever its port, and without naming it twice.
+    """
+    sets = ("operator.networkPolicy.enabled=true", "apiServer.host=192.0.2.1")
+    policy = one(helm.render(*sets, "apiServer.port=8443"), "NetworkPolicy")
+    usual = one(helm.render(*sets), "NetworkPolicy")
+
+    assert [443, 6443, 8443] == [
+        each["port"] for each in policy["spec"]["egress"][1]["ports"]
+    ]
+    assert [443, 6443] == [each["port"] for each in usual["spec"]["egress"][1]["ports"]]
 
 
 def test_metrics_are_off_by_default(helm: Helm) -> None:

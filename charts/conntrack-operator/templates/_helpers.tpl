@@ -1,13 +1,13 @@
 {{/* Name of the chart's objects. */}}
 {{- define "conntrack.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 46 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | trunc 46 | trimAll "-" -}}
 {{- else -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 46 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 46 | trimAll "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 46 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 46 | trimAll "-" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -21,7 +21,7 @@
 {{- if .Values.agent.namespace.name -}}
 {{- .Values.agent.namespace.name -}}
 {{- else if .Values.agent.namespace.create -}}
-{{- printf "%s-agents" .Release.Namespace | trunc 63 -}}
+{{- printf "%s-agents" (.Release.Namespace | trunc 56 | trimAll "-") -}}
 {{- else -}}
 {{- .Release.Namespace -}}
 {{- end -}}
@@ -46,7 +46,7 @@ system:serviceaccount:{{ include "conntrack.agentNamespace" . }}:{{ include "con
 
 {{/* Labels that select pods; they never change. */}}
 {{- define "conntrack.selector" -}}
-app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | trunc 63 }}
+app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | trunc 63 | trimAll "-" }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
