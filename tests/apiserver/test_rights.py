@@ -21,6 +21,7 @@ from tests.apiserver.test_node_spec import node as node_object
 
 from conntrack_operator import coverage, daemon_set
 from conntrack_operator.coverage import Need
+from conntrack_operator.rows import FINALIZER
 from control_plane.testing import skip_without_programs
 from programs import find_program
 
@@ -476,23 +477,42 @@ def test_the_operator_never_edits_a_wish(
     installed: ControlPlane, operator: Caller
 ) -> None:
     """
-    Of a policy it writes status and finalizers; the spec is a person's.
+    Of a policy it writes status and its own finalizer; the rest is a person's. An owner
+    that does not exist would have the policy deleted by Kubernetes itself.
     """
     path = f"{POLICIES}/mine"
-    installed.kubectl_run("apply", "-f", "-", input=json.dumps(POLICY))
+    theirs, ours = "a.b/c", FINALIZER
+    wish = {**POLICY, "metadata": {"name": "mine", "finalizers": [theirs]}}
+    owner = {"apiVersion": "v1", "kind": "Node", "name": OWN, "uid": "gone"}
+    installed.kubectl_run("apply", "-f", "-", input=json.dumps(wish))
+
+    def patch(path: str = path, /, **fields: object) -> tuple[int, str]:
+        return operator.ask("PATCH", path, fields, MERGE)
+
     try:
-        answers = [
-            operator.ask("PATCH", path, {"metadata": {"finalizers": ["a.b/c"]}}, MERGE),
-            operator.ask("PATCH", f"{path}/status", {"status": {}}, MERGE),
-            operator.ask("PATCH", path, {"metadata": {"finalizers": []}}, MERGE),
-            operator.ask("PATCH", path, {"spec": {"priority": 9}}, MERGE),
+        may = [
+            patch(metadata={"finalizers": [theirs, ours]}),
+            patch(f"{path}/status", status={}),
+            patch(metadata={"finalizers": [theirs]}),
             operator.ask("PATCH", f"{path}?fieldManager=x", POLICY, APPLY),
         ]
+        may_not = [
+            patch(spec={"priority": 9}),
+            patch(metadata={"ownerReferences": [owner]}),
+            patch(metadata={"labels": {"a": "b"}}),
+            patch(metadata={"annotations": {"a": "b"}}),
+            patch(metadata={"finalizers": [theirs, "x.y/z"]}),
+            patch(metadata={"finalizers": []}),
+        ]
     finally:
-        installed.kubectl_run("delete", "conntrackpolicy", "mine")
+        done = json.dumps({"metadata": {"finalizers": None}})
+        mine = ("conntrackpolicy", "mine")
+        installed.kubectl_run("patch", *mine, "--type=merge", "-p", done)
+        installed.kubectl_run("delete", *mine)
 
-    assert [200, 200, 200, 403, 200] == [code for code, _ in answers]
-    assert "never the spec of a policy" in answers[3][1]
+    assert {200} == {code for code, _ in may}, may
+    assert {403} == {code for code, _ in may_not}, may_not
+    assert {True} == {"of a policy the operator writes" in said for _, said in may_not}
 
 
 SELECTED = frozenset({frozenset({Need("matchExpressions", "pool", "In", ("web",))})})
@@ -577,6 +597,9 @@ BENT: dict[str, Callable[[dict[str, Any]], object]] = {
     "one more annotation": lambda made: made["spec"]["template"]["metadata"][
         "annotations"
     ].update({"container.apparmor.security.beta.kubernetes.io/agent": "unconfined"}),
+    "pods that cannot be deleted": lambda made: made["spec"]["template"][
+        "metadata"
+    ].update(finalizers=["a.b/c"]),
     "another name": lambda made: made["metadata"].update(name="evil"),
 }
 
@@ -631,6 +654,24 @@ def test_the_operator_writes_agents_of_one_shape(
     if what != "another name":
         code, said = operator.ask("PUT", f"{APPS}/{AGENT}", changed)
         assert (403, True) == (code, "ValidatingAdmissionPolicy" in said), said
+
+
+@pytest.mark.parametrize(
+    ("what", "field"),
+    [("no tolerations", "tolerations"), ("another image", "containers")],
+)
+def test_the_operator_is_told_what_differs(
+    operator: Caller, written: dict[str, Any], what: str, field: str
+) -> None:
+    """
+    Also a field that is missing.
+    """
+    changed = daemons(operator, written)
+    BENT[what](changed)
+
+    _, said = operator.ask("PUT", f"{APPS}/{AGENT}", changed)
+
+    assert said.endswith(f"these differ in {field}")
 
 
 @pytest.mark.usefixtures("written")
