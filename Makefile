@@ -89,6 +89,8 @@ $(SCAN): $(READY) requirements/scan.txt
 scan: $(SCAN) ## Hold the chart against helm, kubeconform, checkov and an API server
 	@$(BIN)/python -m scan --checkov .scan/bin/checkov
 	@$(BIN)/python -m pytest -q -m install tests/install tests/scan $(PYTEST)
+	@CONNTRACK_KUBERNETES=$$($(BIN)/python -c 'from scan.conform import OLDEST; print(OLDEST)') \
+	  $(BIN)/python -m pytest -q tests/apiserver $(PYTEST)
 	@CONNTRACK_HELM=$$($(BIN)/python -m programs build helm-3) \
 	  $(BIN)/python -m pytest -q -m "not e2e" tests/charts tests/install $(PYTEST)
 
