@@ -52,6 +52,9 @@ def build(engine: Engine, base: str = "", tag: str = "") -> dict[str, str]:
             ".",
             cwd=ROOT,
         )
+    if engine.ours:
+        # The stages before: this engine's builds need those of the last day at most.
+        engine.run("image", "prune", "--force", "--filter", "until=24h")
     return built
 
 
