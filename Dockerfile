@@ -23,17 +23,18 @@ COPY node_agent/conntrack_agent /agent/conntrack_agent
 COPY operator/conntrack_operator /operator/conntrack_operator
 # Compiled here, since nothing can be written where they run; without times, so that
 # equal sources give equal files.
-RUN rm -rf /operator/bin /agent/bin /operator/conntrack_operator/testing \
+RUN rm -rf /operator/bin /agent/bin \
+ && find /operator /agent -type d -name tests -prune -exec rm -r {} + \
  && python3 -m compileall -q --invalidation-mode unchecked-hash /agent /operator
 
 
 FROM ${BASE} AS runtime
-# No pip, and nothing that brings it back.
+# No pip, and nothing that brings it back; and no program that runs as somebody else.
 RUN rm -rf /usr/local/lib/python3*/site-packages/* /usr/local/lib/python3*/ensurepip \
-        /usr/lib/python3*/ensurepip /usr/share/python-wheels /usr/local/bin/pip*
+        /usr/lib/python3*/ensurepip /usr/share/python-wheels /usr/local/bin/pip* \
+ && find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 ENV PYTHONPATH=/opt/conntrack PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-LABEL org.opencontainers.image.source="conntrack-operator" \
-      org.opencontainers.image.licenses="Apache-2.0"
+LABEL org.opencontainers.image.licenses="Apache-2.0"
 COPY LICENSE /usr/share/doc/conntrack-operator/LICENSE
 
 

@@ -91,6 +91,9 @@ def test_the_operator_is_nobody(own: Cluster) -> None:
         ("the host's files", "ls /host", "proc"),
         ("its user", "setpriv --reuid 1 true", "not permitted"),
         ("pip", "python3 -m pip --version", "No module named pip"),
+        ("fakes", "python3 -m conntrack_agent.fake_kernel", "No module named"),
+        ("tests", "find /opt/conntrack -name 'test*' -type d", ""),
+        ("setuid programs", "find / -xdev -type f -perm /6000", ""),
     ],
 )
 def test_what_an_agent_can_and_cannot_do(
