@@ -21,7 +21,7 @@ from conntrack_agent.journal import DiskJournal
 from conntrack_agent.kernel import LinuxKernel
 from conntrack_agent.kernel_log import KernelLog
 from conntrack_agent.loop import Loop
-from conntrack_agent.metrics import CountingKernel, Metrics, serve
+from conntrack_agent.metrics import CountingKernel, Metrics
 from conntrack_agent.netlink import CounterSocket
 
 HANG_SECONDS: Final = 300.0
@@ -77,6 +77,8 @@ def main() -> int:
     )
     if settings.metrics_address:
         try:
+            from conntrack_agent.scrapes import serve  # noqa: PLC0415 - costs memory
+
             serve(settings.metrics_address, Metrics(lambda: agent.last, kernel))
         except AgentError as error:
             print(f"conntrack-agent: {error}", file=sys.stderr)

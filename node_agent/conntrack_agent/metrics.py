@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from conntrack_agent.errors import ConfigError, KernelError
+from conntrack_agent.errors import KernelError
 from conntrack_api.conditions import ConditionStatus, NodeCondition, find
 from conntrack_api.node import NodeStatus
 
@@ -87,10 +87,10 @@ class Metrics:
             GaugeMetricFamily,
         )
 
-        for name, text, value in self._gauges(self._status()):
+        status = self._status()
+        for name, text, value in self._gauges(status):
             yield GaugeMetricFamily(f"{_PREFIX}{name}", text, value=value)
-        drops = self._status().drops
-        if drops:
+        if drops := status.drops:
             family = CounterMetricFamily(
                 f"{_PREFIX}drops",
                 "Since the first sight of this boot, by cause.",
@@ -127,44 +127,3 @@ class Metrics:
         if self._kernel.last:
             text = "When a kernel file was last written."
             yield "last_write_timestamp_seconds", text, self._kernel.last
-
-
-def serve(address: tuple[str, int], metrics: Metrics) -> Callable[[], None]:
-    """
-    Answer scrapes from a thread of its own.
-
-    Args:
-        address: Host and port to listen at.
-        metrics: What to answer.
-
-    Returns:
-        What ends it.
-
-    Raises:
-        ConfigError: Nothing can listen there, or the client library is not installed.
-    """
-    try:
-        from prometheus_client import (  # noqa: PLC0415 - costs memory
-            CollectorRegistry,
-            start_http_server,
-        )
-    except ImportError as error:
-        raise ConfigError(
-            "--metrics-address: prometheus_client is not installed"
-        ) from error
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(metrics)
-    host, port = address
-    try:
-        server, thread = start_http_server(port, addr=host, registry=registry)
-    except OSError as error:
-        raise ConfigError(
-            f"--metrics-address: cannot listen at {host} port {port}: {error.strerror}"
-        ) from error
-
-    def end() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-    return end

@@ -1,7 +1,5 @@
 """Metrics: what a scrape shows, and that nothing is paid for them when they are off."""
 
-import errno
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -13,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from conntrack_agent.agent import Agent
-from conntrack_agent.errors import ConfigError, KernelError
+from conntrack_agent.errors import KernelError
 from conntrack_agent.kernel import LinuxKernel
-from conntrack_agent.metrics import CountingKernel, Metrics, serve
+from conntrack_agent.metrics import CountingKernel, Metrics
+from conntrack_agent.scrapes import Server
 from conntrack_agent.testing import (
     ESTABLISHED,
     FakeClock,
@@ -37,21 +36,14 @@ def kernel(tmp_path: Path) -> CountingKernel:
     return CountingKernel(LinuxKernel(root), clock=lambda: 1000.0)
 
 
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def scraped(metrics: Metrics) -> Iterator[dict[str, float]]:
     """Serve and read once, as Prometheus does."""
-    port = free_port()
-    end = serve(("127.0.0.1", port), metrics)
+    server = Server(("127.0.0.1", 0), metrics)
+    url = f"http://127.0.0.1:{server.server_address[1]}/metrics"
+    end = server.answer()
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        with urllib.request.urlopen(url) as answer:
             lines = answer.read().decode().splitlines()
     finally:
         end()
@@ -120,18 +112,6 @@ def test_a_write_that_fails_is_counted_apart(kernel: CountingKernel) -> None:
         kernel.write("proc/sys/net/netfilter/none", 1)
 
     assert (0, 1, 0.0) == (kernel.applied, kernel.failed, kernel.last)
-
-
-def test_an_address_in_use_is_said(kernel: CountingKernel) -> None:
-    """The agent does not start without the metrics that were asked for."""
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        with pytest.raises(ConfigError, match="cannot listen at 127") as info:
-            serve(other.getsockname(), Metrics(NodeStatus, kernel))
-
-    assert isinstance(info.value.__cause__, OSError)
-    assert errno.EADDRINUSE == info.value.__cause__.errno
 
 
 def test_nothing_is_imported_while_metrics_are_off() -> None:
