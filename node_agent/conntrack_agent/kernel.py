@@ -25,6 +25,15 @@ _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR})
 _READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EOPNOTSUPP})
 _NOT_THIS_VALUE = frozenset({errno.EINVAL, errno.ERANGE, errno.EDOM})
 _ANY_WRITE_BIT = 0o222
+_FORBIDDEN = (
+    ": that takes uid 0, and a security module such as SELinux or AppArmor that lets it"
+)
+_ADVICE = {
+    errno.EROFS: ": it is mounted read-only here",
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+}
+"""What to look at where the errno alone sends people elsewhere."""
 
 
 class LinuxKernel:
@@ -180,8 +189,8 @@ def translated(file: str, error: OSError) -> KernelError:
     """
     name = errno.errorcode.get(error.errno or 0, "?")
     text = f"{file}: {error.strerror or os.strerror(error.errno or 0)} ({name})"
-    if error.errno == errno.EROFS:
-        text += ": it is mounted read-only here"
+    if error.strerror == os.strerror(error.errno or 0):
+        text += _ADVICE.get(error.errno or 0, "")
     if error.errno in _MISSING:
         return SettingMissing(text)
     if error.errno in _READ_ONLY:

@@ -16,7 +16,7 @@ from conntrack_agent.errors import (
     ValueRefused,
 )
 from conntrack_agent.fake_kernel import FakeKernel
-from conntrack_agent.kernel import LinuxKernel, translated
+from conntrack_agent.kernel import LinuxKernel, no_write_bit, translated
 from conntrack_agent.observations import BUCKETS, COUNT, HASHSIZE, LIMIT
 from conntrack_agent.testing import ESTABLISHED, tree
 
@@ -160,12 +160,29 @@ def test_every_errno_has_one_name(
     assert errno.errorcode.get(number or 0, "?") in str(found)
 
 
-def test_a_read_only_mount_is_called_by_its_name() -> None:
-    """The errno alone makes people look at file systems."""
-    error = OSError(errno.EROFS, os.strerror(errno.EROFS))
+FORBIDDEN = "that takes uid 0, and a security module such as SELinux or AppArmor that"
 
-    said = "a/file: Read-only file system (EROFS): it is mounted read-only here"
-    assert said == str(translated("a/file", error))
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (errno.EROFS, "Read-only file system (EROFS): it is mounted read-only here"),
+        (errno.EACCES, f"Permission denied (EACCES): {FORBIDDEN} lets it"),
+        (errno.EPERM, f"Operation not permitted (EPERM): {FORBIDDEN} lets it"),
+        (errno.EIO, "Input/output error (EIO)"),
+    ],
+)
+def test_what_a_person_can_look_at_is_said(number: int, expected: str) -> None:
+    """The errno alone makes people look elsewhere."""
+    error = OSError(number, os.strerror(number))
+
+    assert f"a/file: {expected}" == str(translated("a/file", error))
+
+
+def test_a_mode_without_a_write_bit_is_no_missing_right() -> None:
+    """The kernel looks at the mode even for root, so no other user helps."""
+    said = "a/file: no write bit in its mode (EACCES)"
+    assert said == str(translated("a/file", no_write_bit()))
 
 
 @pytest.mark.parametrize(
