@@ -145,11 +145,13 @@ class Enforcer:
         took = self._clock() - began
         self._attempts = self._attempts.after(outcomes, self._clock())
         failed = self._attempts.failed
-        log.info(
-            "applied",
+        changes = [str(each.change) for each in outcomes if not each.failure]
+        log.log(
+            logging.WARNING if failed else logging.INFO,
+            "applied" if changes else "not applied",
             extra={
                 "revision": spec.revision,
-                "changes": [str(each.change) for each in outcomes if not each.failure],
+                "changes": changes,
                 "failed": [f"{each.setting}: {each.message}" for each in failed],
             },
         )

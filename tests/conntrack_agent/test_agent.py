@@ -1,6 +1,7 @@
 """The pass: what happens on a node, in which order, and what is said about it."""
 
 import errno
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -352,6 +353,31 @@ def test_an_epoch_is_of_one_object() -> None:
     node.agent.accept(conntrack_node(of_epoch(3, BIGGER), generation=5))
 
     assert node.agent.accept(conntrack_node(of_epoch(0, BIGGER), uid="other"))
+
+
+@pytest.mark.parametrize(
+    ("refused", "expected"),
+    [
+        ((), ("INFO", "applied")),
+        ((TIMEOUT,), ("WARNING", "applied")),
+        ((TIMEOUT, LIMIT, BUCKETS), ("WARNING", "not applied")),
+    ],
+)
+def test_the_log_says_whether_a_write_went_well(
+    refused: tuple[str, ...],
+    expected: tuple[str, str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A failed write must not look like one that was made."""
+    node = Node()
+    node.kernel.write_errors = dict.fromkeys(refused, errno.EIO)
+    caplog.set_level(logging.INFO, "conntrack_agent")
+
+    node.agent.accept(conntrack_node(node_spec({**BIGGER, ESTABLISHED: 60})))
+    node.agent.pass_once(NOW)
+
+    (line,) = [each for each in caplog.records if "applied" in each.message]
+    assert expected == (line.levelname, line.message)
 
 
 def test_a_refusal_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
