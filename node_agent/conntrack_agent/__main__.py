@@ -14,7 +14,7 @@ from conntrack_agent import config, logs
 from conntrack_agent.agent import Agent, Sources
 from conntrack_agent.cluster import ApiCluster
 from conntrack_agent.entries import EntryTable
-from conntrack_agent.errors import AgentError
+from conntrack_agent.errors import ConfigError, JournalError
 from conntrack_agent.follow import Follower, start_following
 from conntrack_agent.host_files import HostFiles
 from conntrack_agent.journal import DiskJournal
@@ -52,8 +52,11 @@ def main() -> int:
         settings = config.load(sys.argv[1:])
         journal = DiskJournal(settings.state_dir, settings.node)
         journal.lock()
-    except AgentError as error:
+    except ConfigError as error:
         print(f"conntrack-agent: {error}", file=sys.stderr)
+        return 2
+    except JournalError as error:
+        print(f"conntrack-agent: --state-dir: {error}", file=sys.stderr)
         return 2
     logs.start(settings.log_format)
     cluster = ApiCluster(
@@ -80,7 +83,7 @@ def main() -> int:
             from conntrack_agent.scrapes import serve  # noqa: PLC0415 - costs memory
 
             serve(settings.metrics_address, Metrics(lambda: agent.last, kernel))
-        except AgentError as error:
+        except ConfigError as error:
             print(f"conntrack-agent: {error}", file=sys.stderr)
             return 2
     loop = Loop(

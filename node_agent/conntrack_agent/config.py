@@ -86,7 +86,10 @@ def load(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> C
 
     node = value("node")
     if not _NAME.fullmatch(node):
-        raise ConfigError(f"--node: found {node!r}, must be the name of this Node")
+        raise ConfigError(
+            f"--node: found {node!r}, must be the name of this Node: lower-case "
+            "letters, digits, '-' and '.', at most 253"
+        )
     return Config(
         node=node,
         server=_server(value("server"), environ),

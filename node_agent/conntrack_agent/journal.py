@@ -64,7 +64,10 @@ class DiskJournal:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
             descriptor = os.open(self._directory, flags)
         except OSError as error:
-            raise JournalError(f"{self._directory}: {error.strerror}") from error
+            raise JournalError(
+                f"{self._directory} cannot be made or opened: {error.strerror}; it "
+                "must be a directory of this host that outlives the agent"
+            ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -122,11 +122,21 @@ def test_a_second_agent_does_not_start(tmp_path: Path) -> None:
     assert 1 == len(second.stderr.splitlines())
 
 
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [
+        ("--observe-seconds=never", "--observe-seconds: found 'never', must be a num"),
+        ("--state-dir=/dev/null", "--state-dir: /dev/null cannot be made or opened: "),
+        ("--state-dir=/dev/null/x", "--state-dir: /dev/null/x cannot be made or "),
+        ("--state-dir=/proc/x", "--state-dir: /proc/x cannot be made or opened: "),
+        ("--metrics-address=8.8.8.8:1", "--metrics-address: cannot listen at 8.8.8"),
+    ],
+)
 @pytest.mark.usefixtures("host")
-def test_a_wrong_flag_is_one_sentence(tmp_path: Path) -> None:
-    """No traceback for what a person mistyped."""
+def test_a_wrong_flag_is_one_sentence(tmp_path: Path, flag: str, expected: str) -> None:
+    """No traceback for what a person mistyped; the flag is named."""
     done = subprocess.run(
-        command(tmp_path, "--observe-seconds=never"),
+        command(tmp_path, flag),
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
@@ -135,8 +145,7 @@ def test_a_wrong_flag_is_one_sentence(tmp_path: Path) -> None:
     )
 
     assert 2 == done.returncode
-    expected = "conntrack-agent: --observe-seconds: found 'never', must be a number"
-    assert done.stderr.startswith(expected)
+    assert done.stderr.startswith(f"conntrack-agent: {expected}")
     assert 1 == len(done.stderr.splitlines())
 
 
