@@ -14,9 +14,9 @@ from conntrack_api.conditions import Condition
 from conntrack_api.policy import OnRemoval
 from conntrack_api.policy_status import AgentCounts, NodeCounts, PolicyStatus
 from conntrack_operator.aggregate import Governed, aggregate
-from conntrack_operator.errors import ClusterError, Conflict, NotFound
+from conntrack_operator.errors import ClusterError, Conflict, NotFound, Unavailable
 from conntrack_operator.events import of_policy
-from conntrack_operator.pacing import RETRY_SECONDS, Clock, TokenBucket
+from conntrack_operator.pacing import REPLAN_SECONDS, Clock, Rests, TokenBucket
 from conntrack_operator.recorder import Recorder
 from conntrack_operator.rollout import Progress
 from conntrack_operator.rows import FINALIZER, ConntrackNodeRow, Loss, PolicyRow
@@ -77,6 +77,10 @@ class Policies:
         self._recorder = recorder
         self._cluster = cluster
         self._clock = clock
+        self._rests = Rests(clock)
+        self._tried_at: dict[str, float] = {}
+        self.saying_seconds = 0.0
+        """How long all attempts to write a status took together."""
         self._rows: tuple[PolicyRow, ...] = ()
         self._list_at = clock()
         self._said: dict[str, PolicyStatus] = {}
@@ -104,7 +108,16 @@ class Policies:
                 self._list_at = due
                 raise
             self._said.clear()
+            for known in (self._said_at, self._tried_at):
+                for uid in known.keys() - {row.uid for row in self._rows}:
+                    del known[uid]
         return self._rows
+
+    def in_turn(self, rows: Sequence[PolicyRow]) -> list[PolicyRow]:
+        """
+        Sort policies: those first whose status was not tried for the longest time.
+        """
+        return sorted(rows, key=lambda row: self._tried_at.get(row.uid, 0.0))
 
     def counts(self, rows: Sequence[PolicyRow]) -> dict[str, NodeCounts]:
         """
@@ -140,12 +153,17 @@ class Policies:
             wanted = _finalizers(row, in_use=row.uid in in_use or not sure)
             if wanted == row.finalizers:
                 continue
-            await self._bucket.take()
-            try:
-                await self._cluster.set_finalizers(row, wanted)
-            except ClusterError as error:
-                retry = self._failed(error)
-            self.changed()
+            key = f"finalizers {row.uid}"
+            again = self._rests.left(key)
+            if not again:
+                await self._bucket.take()
+                try:
+                    await self._cluster.set_finalizers(row, wanted)
+                except ClusterError as error:
+                    again = self._failed(key, error)
+                self.changed()
+            if again:
+                retry = again if retry is None else min(retry, again)
         return retry
 
     async def say(
@@ -169,29 +187,35 @@ class Policies:
         status = with_agents(status, self._agents(previous.agents))
         if status == previous:
             return None
+        if resting := self._rests.left(row.uid):
+            return resting
         last = self._said_at.get(row.uid)
         left = 0.0 if last is None else last + STATUS_SECONDS - self._clock()
         if left > 0 and _gist(status) == _gist(previous):
             return left
+        began = self._tried_at[row.uid] = self._clock()
         await self._bucket.take()
         try:
             await self._cluster.apply_policy_status(row, status)
         except ClusterError as error:
-            return self._failed(error)
+            return self._failed(row.uid, error)
+        finally:
+            self.saying_seconds += self._clock() - began
         await self._recorder.post(of_policy(row, previous, status), now)
         self._said[row.uid] = status
         self._said_at[row.uid] = self._clock()
         return None
 
-    def _failed(self, error: ClusterError) -> float:
+    def _failed(self, key: str, error: ClusterError) -> float:
         """
         Log a failure; say when to try again.
         """
         if isinstance(error, Conflict | NotFound):
             self.changed()
-        else:
-            logger.warning("cannot write to a policy: %s", error)
-        return RETRY_SECONDS
+            return REPLAN_SECONDS
+        logger.warning("cannot write to a policy: %s", error)
+        asked = error.retry_after if isinstance(error, Unavailable) else None
+        return self._rests.begin(key, asked)
 
 
 def _finalizers(row: PolicyRow, *, in_use: bool) -> tuple[str, ...]:

@@ -31,6 +31,9 @@ from conntrack_operator.writer import Writer
 
 logger = logging.getLogger(__name__)
 
+REPORT_SECONDS: Final = 2.0
+"""After so long the other policies hear in the next pass: nodes do not wait for it."""
+
 PASS_SECONDS: Final = 60.0
 """Longest time between passes: a node that falls silent rings no bell."""
 
@@ -194,13 +197,16 @@ class Reconciler:
         """
         Tell people how it stands, policy by policy.
         """
-        now = self._now()
+        now, until = self._now(), self._policies.saying_seconds + REPORT_SECONDS
         if self._epoch() is not None:
             self._come_again(await self._halts.record(rows, turn.progress))
         every = decisions.nodes.values()
         governed = by_policy(every, rows, self._writer.refusal)
-        for row in rows:
+        for row in self._policies.in_turn(rows):
             if self._epoch() is None:
+                return
+            if self._policies.saying_seconds >= until:
+                self._come_again(0)
                 return
             losses = decisions.matching.losses.get(row.uid, ())
             so_far = turn.progress.get(row.uid, Progress())

@@ -27,8 +27,8 @@ from conntrack_operator.errors import (
 )
 from conntrack_operator.own_writes import PATIENCE_SECONDS
 from conntrack_operator.pacing import RETRY_SECONDS, Backoff, Doorbell
-from conntrack_operator.reconcile import PASS_SECONDS, Reconciler
-from conntrack_operator.rows import FINALIZER
+from conntrack_operator.reconcile import PASS_SECONDS, REPORT_SECONDS, Reconciler
+from conntrack_operator.rows import FINALIZER, PolicyRow
 from conntrack_operator.testing import (
     NOW,
     FakeCluster,
@@ -1076,15 +1076,62 @@ async def test_pace(world: World) -> None:
 
 
 async def test_statuses_keep_the_pace(world: World) -> None:
-    """A hundred policies at once are answered at 50 writes a second, too."""
-    for index in range(100):
+    """Policies by the hundred are answered at 50 writes a second, pass by pass."""
+    for index in range(250):
         world.cluster.put_policy(policy(f"p{index:03}", labels={"role": f"r{index}"}))
     began = world.time.now
 
-    await world.run(passes=1)
+    writes = await world.run(passes=1)
+    assert REPORT_SECONDS <= world.time.now - began <= REPORT_SECONDS + 0.1
+    assert world.due_in() <= 0
+    writes += await world.run(passes=2)
 
-    assert 100 == world.cluster.calls.count("status")
-    assert 1.9 <= world.time.now - began <= 2.1
+    assert 250 == len(writes) == len(set(writes))
+    assert 4.9 <= world.time.now - began <= 5.1
+
+
+async def test_status_that_nobody_answers() -> None:
+    """It costs each pass one wait at most, and hides no other policy for long."""
+
+    class Silent(FakeCluster):
+        async def apply_policy_status(
+            self, row: PolicyRow, status: PolicyStatus
+        ) -> None:
+            if row.name.startswith("silent"):
+                slow.time.now += 30
+                self.calls.append(row.name)
+                raise Unavailable("no answer within 30 s")
+            await super().apply_policy_status(row, status)
+
+    slow = World(Silent())
+    slow.cluster.put_node(node("n1"))
+    for name in ("silent-1", "silent-2", "silent-3", "well"):
+        slow.cluster.put_policy(policy(name, labels={"role": name}))
+
+    for number in range(1, 4):
+        began = slow.time.now
+        await slow.run(passes=1)
+        assert slow.time.now - began <= 31
+        assert number == sum("silent" in each for each in slow.cluster.calls)
+    await slow.run(passes=1)
+
+    assert "NoNodesMatched" == slow.said("Ready", "well")
+
+
+async def test_refused_statuses_and_finalizers_rest(world: World) -> None:
+    """Where a right is missing, one attempt in ten seconds is enough."""
+    world.cluster.put_policy(policy(on_removal=OnRemoval.REVERT))
+    for verb in ("status", "finalizers"):
+        world.cluster.answers[verb] = [Forbidden("403")] * 2
+
+    await world.run(passes=5)
+
+    assert 1 == world.cluster.calls.count("status")
+    assert 1 == world.cluster.calls.count("finalizers")
+    assert world.due_in() <= RETRY_SECONDS
+    await world.run(passes=1, seconds=RETRY_SECONDS)
+    assert 2 == world.cluster.calls.count("status")
+    assert 2 == world.cluster.calls.count("finalizers")
 
 
 async def test_latest_wins(world: World) -> None:
@@ -1155,4 +1202,4 @@ async def test_status_that_is_refused_does_not_stop_the_others(world: World) -> 
     world.cluster.answers["status"] = [Forbidden("403")]
 
     assert "status other" in await world.run(passes=1)
-    assert "status default" in await world.run(passes=1)
+    assert "status default" in await world.run(passes=1, seconds=RETRY_SECONDS)
