@@ -1,17 +1,16 @@
 """
-The operator's side of the policies: the list, our finalizer, our status.
+The operator's side of the policies: the list, and what we say about them.
 
 The list is read anew whenever somebody said that it changed, and every five minutes
 anyway: decisions never come from what a watch remembers.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
 from conntrack_api.conditions import Condition
-from conntrack_api.policy import OnRemoval
 from conntrack_api.policy_status import AgentCounts, NodeCounts, PolicyStatus
 from conntrack_operator.aggregate import Governed, aggregate
 from conntrack_operator.errors import ClusterError, Conflict, NotFound, Unavailable
@@ -19,7 +18,7 @@ from conntrack_operator.events import of_policy
 from conntrack_operator.pacing import REPLAN_SECONDS, Clock, Rests, TokenBucket
 from conntrack_operator.recorder import Recorder
 from conntrack_operator.rollout import Progress
-from conntrack_operator.rows import FINALIZER, ConntrackNodeRow, Loss, PolicyRow
+from conntrack_operator.rows import Loss, PolicyRow
 from conntrack_operator.shortage import with_agents
 
 logger = logging.getLogger(__name__)
@@ -39,11 +38,6 @@ class Cluster(Protocol):
         List all policies, freshly and completely.
         """
 
-    async def set_finalizers(self, row: PolicyRow, finalizers: tuple[str, ...]) -> None:
-        """
-        Replace a policy's finalizers, if nobody has changed it meanwhile.
-        """
-
     async def apply_policy_status(self, row: PolicyRow, status: PolicyStatus) -> None:
         """
         Replace what we said about a policy.
@@ -51,7 +45,7 @@ class Cluster(Protocol):
 
 
 class Policies:
-    """Keeps the list, the finalizers and the statuses."""
+    """Keeps the list and the statuses."""
 
     def __init__(
         self,
@@ -126,46 +120,6 @@ class Policies:
         said = ((row.name, self._said.get(row.uid, row.status).nodes) for row in rows)
         return {name: nodes for name, nodes in said if nodes is not None}
 
-    async def hold(
-        self,
-        rows: Sequence[PolicyRow],
-        objects: Mapping[str, ConntrackNodeRow],
-        *,
-        sure: bool,
-    ) -> float | None:
-        """
-        Put our finalizer where it must be, and take it off where it must not.
-
-        A policy holds on to it while it asks for Revert and, once deleted, until no
-        ConntrackNode refers to it any more.
-
-        Args:
-            rows: All policies.
-            objects: All ConntrackNodes, by name.
-            sure: They show all that we have written.
-
-        Returns:
-            Seconds after which to try again what failed, if anything did.
-        """
-        in_use = {row.spec.policy_ref.uid for row in objects.values() if row.spec}
-        retry: float | None = None
-        for row in rows:
-            wanted = _finalizers(row, in_use=row.uid in in_use or not sure)
-            if wanted == row.finalizers:
-                continue
-            key = f"finalizers {row.uid}"
-            again = self._rests.left(key)
-            if not again:
-                await self._bucket.take()
-                try:
-                    await self._cluster.set_finalizers(row, wanted)
-                except ClusterError as error:
-                    again = self._failed(key, error)
-                self.changed()
-            if again:
-                retry = again if retry is None else min(retry, again)
-        return retry
-
     async def say(
         self,
         row: PolicyRow,
@@ -216,23 +170,6 @@ class Policies:
         logger.warning("cannot write to a policy: %s", error)
         asked = error.retry_after if isinstance(error, Unavailable) else None
         return self._rests.begin(key, asked)
-
-
-def _finalizers(row: PolicyRow, *, in_use: bool) -> tuple[str, ...]:
-    """
-    Give the finalizers that a policy should have; those of others are kept.
-    """
-    ours = FINALIZER in row.finalizers
-    if row.deleting:
-        wanted = ours and in_use  # a deleted object gets no new finalizer
-    elif row.policy is None:
-        wanted = ours
-    else:
-        wanted = row.on_removal is OnRemoval.REVERT
-    if wanted == ours:
-        return row.finalizers
-    others = tuple(each for each in row.finalizers if each != FINALIZER)
-    return (*others, FINALIZER) if wanted else others
 
 
 def _gist(status: PolicyStatus) -> tuple[int, list[tuple[str, str, str, int]]]:

@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, Never, Protocol
 
-from conntrack_operator import halts, policies, recorder, writer
+from conntrack_operator import finalizers, halts, policies, recorder, writer
 from conntrack_operator.agents import Agents
 from conntrack_operator.decide import Decisions, decide
 from conntrack_operator.errors import ClusterError
 from conntrack_operator.events import of_vanished
 from conntrack_operator.figures import Figures
+from conntrack_operator.finalizers import Finalizers
 from conntrack_operator.governed import by_policy
 from conntrack_operator.halts import Halts
 from conntrack_operator.pacing import Backoff, Clock, Doorbell, Sleep, TokenBucket
@@ -39,7 +40,12 @@ PASS_SECONDS: Final = 60.0
 
 
 class Cluster(
-    halts.Cluster, policies.Cluster, writer.Cluster, recorder.Cluster, Protocol
+    finalizers.Cluster,
+    halts.Cluster,
+    policies.Cluster,
+    recorder.Cluster,
+    writer.Cluster,
+    Protocol,
 ):
     """What a pass asks of the cluster."""
 
@@ -89,7 +95,11 @@ class Reconciler:
         self._policies = Policies(
             cluster, self._recorder, agents=counts, bucket=bucket, clock=clock
         )
-        self._halts = Halts(cluster, bucket=bucket, look_again=self._policies.changed)
+        look_again = self._policies.changed
+        self._finalizers = Finalizers(
+            cluster, bucket=bucket, clock=clock, look_again=look_again
+        )
+        self._halts = Halts(cluster, bucket=bucket, look_again=look_again)
         self._writer = Writer(cluster, bucket=bucket, clock=clock, now=now, epoch=epoch)
         self._turns = Turns(halts=self._halts, writer=self._writer, clock=clock)
         self._epoch = epoch
@@ -126,7 +136,7 @@ class Reconciler:
             objects = self._conntrack_nodes.rows
             unshown = self._writer.settle(objects)
             self._come_again(unshown)
-            held = await self._policies.hold(rows, objects, sure=unshown is None)
+            held = await self._finalizers.hold(rows, objects, sure=unshown is None)
             self._come_again(held)
             # No pause between these: a budget is counted on one picture.
             decisions = decide(rows, self._nodes.rows, self._conntrack_nodes.rows)
