@@ -8,6 +8,7 @@ informers hold, and once more with what was freshly read.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from conntrack_api.node import NodeMode
 from conntrack_api.policy import ConntrackPolicy, OnRemoval
 from conntrack_operator.match import Matching, match
 from conntrack_operator.plan import (
@@ -50,6 +51,23 @@ class Decision:
         Tell whether an absence may be all that asks for this: it must be seen twice.
         """
         return self.removes or (self.orphaned and self.differs)
+
+    @property
+    def begins(self) -> bool:
+        """
+        Tell whether this is the first that lets the agent write for its policy.
+        """
+        if (
+            not isinstance(self.plan, Tell)
+            or self.plan.spec.mode is not NodeMode.ENFORCE
+        ):
+            return False
+        told, spec = self.current.spec if self.current else None, self.plan.spec
+        return (
+            told is None
+            or told.mode is not NodeMode.ENFORCE
+            or told.policy_ref.uid != spec.policy_ref.uid
+        )
 
     @property
     def differs(self) -> bool:

@@ -47,6 +47,8 @@ class Finalizers:
         self._bucket = bucket
         self._look_again = look_again
         self._rests = Rests(clock)
+        self.missing: frozenset[str] = frozenset()
+        """UIDs of policies that ask for Revert and could be deleted without it."""
 
     async def hold(
         self,
@@ -71,6 +73,7 @@ class Finalizers:
         """
         in_use = {row.spec.policy_ref.uid for row in objects.values() if row.spec}
         retry: float | None = None
+        missing: set[str] = set()
         for row in rows:
             wanted = _finalizers(row, in_use=row.uid in in_use or not sure)
             if wanted == row.finalizers:
@@ -85,6 +88,9 @@ class Finalizers:
                 self._look_again()
             if again:
                 retry = again if retry is None else min(retry, again)
+                if FINALIZER in wanted and FINALIZER not in row.finalizers:
+                    missing.add(row.uid)
+        self.missing = frozenset(missing)
         return retry
 
     def _failed(self, uid: str, error: ClusterError) -> float:

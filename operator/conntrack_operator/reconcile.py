@@ -142,7 +142,11 @@ class Reconciler:
             decisions = decide(rows, self._nodes.rows, self._conntrack_nodes.rows)
             count = len(self._conntrack_nodes.rows)
             turn, again_in = self._turns.choose(
-                rows, decisions, objects=count, now=self._now()
+                rows,
+                decisions,
+                unkept=self._finalizers.missing,
+                objects=count,
+                now=self._now(),
             )
             self._come_again(again_in)
             counts = await self._write(turn)

@@ -38,6 +38,8 @@ class Progress:
     """Nodes whose baseline will be brought back when their turn has come."""
     unproved: int = 0
     """Nodes whose turn has come, held until their former policy is surely gone."""
+    unkept: int = 0
+    """Nodes whose turn has come, held until a finalizer keeps the way back for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,25 +110,33 @@ def wave(
     return Wave(released=tuple(released), progress=progress, again_in=again_in)
 
 
-def without(turn: Wave, held: Container[str]) -> Wave:
+def without(
+    turn: Wave, *, unproved: Container[str], unkept: Container[str] = ()
+) -> Wave:
     """
     Take nodes out that must wait for another reason, and count them where they go to.
 
     Args:
         turn: What may happen as far as the rollout is concerned.
-        held: Names of the nodes that are not to be written now.
+        unproved: Names of the nodes whose removal or move is not to be written now.
+        unkept: UIDs of the policies that are not to begin with a node now.
     """
-    released = tuple(each for each in turn.released if each.node.name not in held)
-    gaining = Counter(
-        each.policy.uid
-        for each in turn.released
-        if each.policy and each.node.name in held
-    )
+    released: list[Decision] = []
+    begun: Counter[str] = Counter()
+    gained: Counter[str] = Counter()
+    for each in turn.released:
+        uid = each.policy.uid if each.policy else ""
+        if uid in unkept and each.begins:
+            begun[uid] += 1
+        elif each.node.name in unproved:
+            gained[uid] += 1
+        else:
+            released.append(each)
     progress = {
-        uid: replace(so_far, unproved=gaining[uid])
+        uid: replace(so_far, unproved=gained[uid], unkept=begun[uid])
         for uid, so_far in turn.progress.items()
     }
-    return replace(turn, released=released, progress=progress)
+    return replace(turn, released=tuple(released), progress=progress)
 
 
 def _turn(

@@ -6,7 +6,7 @@ comes together.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime
 
 from conntrack_operator.brake import Brake
@@ -45,6 +45,7 @@ class Turns:
         rows: Sequence[PolicyRow],
         decisions: Decisions,
         *,
+        unkept: Container[str],
         objects: int,
         now: datetime,
     ) -> tuple[Wave, float | None]:
@@ -54,6 +55,7 @@ class Turns:
         Args:
             rows: All policies.
             decisions: All that were made.
+            unkept: UIDs of the policies that lack their finalizer.
             objects: How many ConntrackNodes there are.
             now: The time of day, with a time zone.
 
@@ -80,7 +82,7 @@ class Turns:
             logger.warning("held: policies vanished, are listed anew", extra=facts)
         self._holding = bool(many)
         waits = (each for each in (turn.again_in, held_for) if each is not None)
-        return without(turn, held), min(waits, default=None)
+        return without(turn, unproved=held, unkept=unkept), min(waits, default=None)
 
     def written(self, outcome: Written) -> None:
         """

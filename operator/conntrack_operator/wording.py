@@ -9,6 +9,7 @@ from typing import Final
 
 from conntrack_api.policy_status import NodeCounts
 from conntrack_operator.rollout import Progress
+from conntrack_operator.rows import FINALIZER
 
 MAX_NAMES: Final = 3
 """Names in one sentence; more do not help anybody."""
@@ -36,13 +37,16 @@ def counted(counts: NodeCounts, so_far: Progress) -> str:
     Say all counts that are not zero, the good one first.
     """
     parts = [f"{counts.updated} of {of_nodes(counts.matched)} up to date"]
-    changing = counts.progressing - so_far.waiting - so_far.unproved
+    held = so_far.unproved + so_far.unkept
+    changing = counts.progressing - so_far.waiting - held
     if changing > 0:
         parts.append(f"{changing} changing")
     if so_far.waiting:
         parts.append(f"{so_far.waiting} waiting")
     if so_far.unproved:
         parts.append(f"{so_far.unproved} held until their former policy is surely gone")
+    if so_far.unkept:
+        parts.append(f"{so_far.unkept} held until the finalizer {FINALIZER} is set")
     if so_far.leaving:
         parts.append(f"{so_far.leaving} waiting to be let go")
     if counts.failed:

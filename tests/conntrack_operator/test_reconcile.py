@@ -859,6 +859,44 @@ async def test_finalizer_follows_on_removal(world: World) -> None:
     assert both[:1] == world.cluster.truth["default"].finalizers
 
 
+async def test_nothing_is_begun_that_could_not_be_taken_back(world: World) -> None:
+    """
+    While the finalizer of a policy with Revert cannot be set, its nodes keep what they
+    have, and the status says why; those of other policies are told.
+    """
+    world.cluster.put_node(node("n4", role="edge"))
+    world.cluster.put_policy(policy("edge", labels={"role": "edge"}, priority=1))
+    world.cluster.put_policy(policy(on_removal=OnRemoval.REVERT))
+    world.cluster.answers["finalizers"] = [Forbidden("403")] * 20
+    await world.settle()
+
+    told = {name for name, mode in world.modes().items() if mode == "Enforce"}
+    said = find(world.cluster.truth["default"].status.conditions, "Ready")
+    assert {"n4"} == told
+    assert said is not None
+    assert f"3 held until the finalizer {FINALIZER} is set" in said.message
+
+    world.cluster.answers.clear()
+    await world.run(seconds=RETRY_SECONDS)
+    await world.settle()
+    assert {"Enforce"} == set(world.modes().values())
+    assert "AllNodesUpToDate" == world.said("Ready")
+
+
+async def test_nodes_that_were_told_are_told_on_without_a_finalizer(
+    world: World,
+) -> None:
+    """An edit reaches them: to hold it back would not bring the way back."""
+    world.cluster.put_policy(policy())
+    await world.settle()
+    world.cluster.answers["finalizers"] = [Forbidden("403")] * 20
+
+    world.cluster.put_policy(policy(on_removal=OnRemoval.REVERT, table=LARGER))
+    await world.settle()
+
+    assert [262144] * 3 == [world.limit(name) for name in ("n1", "n2", "n3")]
+
+
 async def test_unreadable_policy_leaves_its_nodes_alone(world: World) -> None:
     """A policy that cannot be read is said to be so, and changes nothing."""
     world.cluster.put_policy(policy())
