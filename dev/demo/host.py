@@ -2,11 +2,8 @@
 This host's kernel: whether the demonstration may change it, and the way back.
 """
 
-import fcntl
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -15,6 +12,7 @@ from conntrack_agent.kernel import LinuxKernel
 from conntrack_agent.observations import Observation
 from conntrack_agent.observe import observe
 from demo.errors import DemoFailed
+from demo.heir import Heir
 
 LOCK: Final = Path("/run/lock/conntrack-demo.lock")
 """Held by whoever changes this host; `/run/lock` is there on every Linux (FHS)."""
@@ -48,7 +46,7 @@ def hands_off(seen: Observation) -> str:
 class Guard:
     """Brings the host's values back when the context is left, or our process dies."""
 
-    _process: subprocess.Popen[str]
+    _heir: Heir
 
     def __enter__(self) -> Self:
         """
@@ -57,24 +55,15 @@ class Guard:
         Raises:
             DemoFailed: Somebody else is changing this host right now.
         """
-        # The guard inherits the lock: the next one may look at this host only after
-        # its values are back, or it would take ours for those it found.
-        with LOCK.open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise DemoFailed(
-                    "another demo, benchmark or test is changing this host's settings; "
-                    "try again when it has ended"
-                ) from error
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "demo.guard"],
-                stdin=subprocess.PIPE,
-                start_new_session=True,
-                text=True,
-                pass_fds=[lock.fileno()],
-            )
-        self._tell(json.dumps(dict(look().values)))
+        try:
+            self._heir = Heir("demo.guard", LOCK)
+        except BlockingIOError as error:
+            raise DemoFailed(
+                "another demo, benchmark or test is changing this host's settings; "
+                "try again when it has ended"
+            ) from error
+        # Only now: before, these may have been another's values.
+        self._heir.tell(json.dumps(dict(look().values)))
         return self
 
     def __exit__(
@@ -86,21 +75,11 @@ class Guard:
         """
         Let it bring the values back, and wait until it has.
         """
-        if self._process.stdin:
-            self._process.stdin.close()
-        if self._process.wait() and error is None:
+        if self._heir.end() and error is None:
             raise DemoFailed("this host's values could not all be put back")
 
     def writer(self, pid: int) -> None:
         """
         Name a process that writes the values, and must be gone before they come back.
         """
-        self._tell(f"+{pid}")
-
-    def _tell(self, line: str) -> None:
-        """
-        Send one line.
-        """
-        if self._process.stdin:
-            self._process.stdin.write(f"{line}\n")
-            self._process.stdin.flush()
+        self._heir.tell(pid)

@@ -1,14 +1,11 @@
 """
 Remove what a node leaves outside of its own namespaces, whatever happens to the run.
 
-Runs as a program of its own: ``python -m e2e.janitor`` reads the process ids of the
-node, one a line. Its input ends when the run is over or was killed: then it ends those
-processes, and removes addresses, bridge and control groups.
+Runs as a program of its own, see `heir`: it reads the process ids of the node, one a
+line. These it ends first, and then removes addresses, bridge and control groups.
 """
 
-import fcntl
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -17,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from demo.guard import end
+from demo.heir import Heir, end_all, inherit
 from e2e.errors import NodeUnavailable
 from e2e.layout import ADDRESSES, BRIDGE, CGROUP
 
@@ -31,29 +28,23 @@ _TRIES: Final = 50
 class Janitor:
     """Cleans up when the context is left, or our process dies."""
 
+    _heir: Heir
+
     def __enter__(self) -> Self:
         """
-        Clean up after a run before ours, and start the process that does so after us.
+        Start the process that cleans up after us, and do so after a run before ours.
 
         Raises:
             NodeUnavailable: There is a node; what it has has the names of what we have.
         """
-        with LOCK.open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise NodeUnavailable(
-                    "this machine is the node of another run, or is being cleaned up "
-                    "after one; try again when it has ended"
-                ) from error
-            sweep()
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "e2e.janitor"],
-                stdin=subprocess.PIPE,
-                start_new_session=True,
-                text=True,
-                pass_fds=[lock.fileno()],
-            )
+        try:
+            self._heir = Heir("e2e.janitor", LOCK)
+        except BlockingIOError as error:
+            raise NodeUnavailable(
+                "this machine is the node of another run, or is being cleaned up "
+                "after one; try again when it has ended"
+            ) from error
+        sweep()
         return self
 
     def __exit__(
@@ -65,17 +56,13 @@ class Janitor:
         """
         Let it clean up, and wait until it has.
         """
-        if self._process.stdin:
-            self._process.stdin.close()
-        self._process.wait()
+        self._heir.end()
 
     def ends(self, pid: int) -> None:
         """
         Name a process that must be gone first.
         """
-        if self._process.stdin:
-            self._process.stdin.write(f"{pid}\n")
-            self._process.stdin.flush()
+        self._heir.tell(pid)
 
 
 def cgroup_folders() -> list[Path]:
@@ -125,11 +112,8 @@ def main() -> int:
     """
     Wait for the end of the input, then clean up.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    pids = [int(line) for line in sys.stdin]
-    for pid in pids:
-        end(pid)
+    inherit()
+    end_all(sys.stdin)
     with suppress(OSError):
         os.chdir("/")
     sweep()
