@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Self
 import aiohttp
 from aiohttp import web
 
-from control_plane.commands import LOOPBACK
+from conntrack_operator.testing.listening import listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,13 +92,7 @@ class Gate:
         Listen on a free port of this machine.
         """
         self._session = aiohttp.ClientSession()
-        app = web.Application(client_max_size=1 << 24)
-        app.router.add_route("*", "/{path:.*}", self._pass_on)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, LOOPBACK, 0).start()
-        host, port = self._runner.addresses[0][:2]
-        self.url = f"http://{host}:{port}"
+        self._runner, self.url = await listen(self._pass_on)
         return self
 
     async def __aexit__(

@@ -11,6 +11,7 @@ from aiohttp import web
 from conntrack_operator import handlers
 from conntrack_operator.access import Credentials
 from conntrack_operator.testing import FakeTime
+from conntrack_operator.testing.listening import listen
 
 CredentialsFor = Callable[[str], Credentials]
 GROUP = "/apis/conntrack.dev/v1alpha1"
@@ -85,14 +86,9 @@ class OnePolicy:
     @asynccontextmanager
     async def listen(self) -> AsyncGenerator[str, None]:
         """Listen on a free port of this machine."""
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self.reply)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
+        runner, url = await listen(self.reply)
         try:
-            yield f"http://{host}:{port}"
+            yield url
         finally:
             self.hang_up()
             await runner.cleanup()

@@ -14,6 +14,8 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from conntrack_operator.testing.listening import listen
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
@@ -74,14 +76,7 @@ class ScriptedServer:
         """
         Listen on a free port of this machine.
         """
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._reply)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = self._runner.addresses[0][:2]
-        self.url = f"http://{host}:{port}"
+        self._runner, self.url = await listen(self._reply)
         return self
 
     async def __aexit__(
