@@ -56,10 +56,14 @@ class Caller:
         """
         Read an object.
         """
-        answer = self.pool.request(
-            "GET", self.url + path, headers={"Authorization": f"Bearer {self.token}"}
-        )
-        assert 200 == answer.status, answer.data
+        return self.answer("GET", path)
+
+    def answer(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """
+        Send a request that is granted, and give what comes back.
+        """
+        answer = self._send(method, path, body, "application/json")
+        assert answer.status < 300, answer.data
         found: dict[str, Any] = json.loads(answer.data)
         return found
 
@@ -76,18 +80,25 @@ class Caller:
         Returns:
             Status and the sentence of a refusal.
         """
-        answer = self.pool.request(
-            method,
-            self.url + path,
-            body=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {self.token}", "Content-Type": content},
-            preload_content=True,
-        )
+        answer = self._send(method, path, body, content)
         try:
             said = json.loads(answer.data)
         except ValueError:
             said = {}
         return answer.status, str(said.get("message", ""))
+
+    def _send(
+        self, method: str, path: str, body: object, content: str
+    ) -> urllib3.BaseHTTPResponse:
+        """
+        Send one request.
+        """
+        return self.pool.request(
+            method,
+            self.url + path,
+            body=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": content},
+        )
 
 
 def pod(name: str, namespace: str, account: str, node: str) -> dict[str, Any]:
@@ -159,6 +170,8 @@ def installed(control_plane: ControlPlane, api: Api) -> Iterator[ControlPlane]:
         wanted.append(pod(f"agent-{name}", AGENTS, AGENT, name))
         wanted.append(node_object(name))
     wanted.append(pod("operator", SYSTEM, OPERATOR, OWN))
+    meta = {"name": "anybody", "namespace": SYSTEM}
+    wanted.append({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
     text = yaml.safe_dump_all(wanted)
     control_plane.kubectl_run("apply", "--server-side", "-f", "-", input=text)
     yield control_plane
@@ -355,6 +368,51 @@ OPERATOR_TABLE: list[tuple[int, str, str, object, str]] = [
 ]
 
 
+READ = {"get", "list", "watch"}
+AGENT_RIGHTS = {
+    "conntracknodes.conntrack.dev": READ,
+    "conntracknodes/status.conntrack.dev": {"patch"},
+}
+OPERATOR_RIGHTS = {
+    "nodes": READ,
+    "conntrackpolicies.conntrack.dev": {"list", "watch", "patch"},
+    "conntrackpolicies/status.conntrack.dev": {"patch"},
+    "conntracknodes.conntrack.dev": {"list", "watch", "create", "patch", "delete"},
+}
+OPERATOR_RIGHTS_IN = {
+    "kube-system": {},
+    "default": {"events": {"create"}},
+    SYSTEM: {
+        "leases.coordination.k8s.io": {"create"},
+        "leases.coordination.k8s.io conntrack-operator": {"get", "update"},
+    },
+    AGENTS: {
+        "daemonsets.apps": {"create"},
+        f"daemonsets.apps {AGENT}": {"get", "update"},
+        f"podtemplates {AGENT}": {"get"},
+        "pods": {"list"},
+        "events": {"list"},
+    },
+}
+
+
+def rights(who: Caller, namespace: str) -> dict[str, set[str]]:
+    """
+    Ask what somebody may do in a namespace and outside of any: resource to verbs.
+    """
+    review = {"spec": {"namespace": namespace}}
+    path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+    found: dict[str, set[str]] = {}
+    for rule in who.answer("POST", path, review)["status"]["resourceRules"]:
+        names = [f" {name}" for name in rule.get("resourceNames", [])] or [""]
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                kind = f"{resource}.{group}" if group else resource
+                for name in names:
+                    found.setdefault(f"{kind}{name}", set()).update(rule["verbs"])
+    return found
+
+
 def told(table: list[tuple[int, str, str, object, str]], who: Caller) -> list[str]:
     """
     Ask everything, and list what was answered otherwise.
@@ -365,6 +423,21 @@ def told(table: list[tuple[int, str, str, object, str]], who: Caller) -> list[st
         if got != code:
             wrong.append(f"{method} {path}: {got} instead of {code} {said}")
     return wrong
+
+
+@pytest.mark.parametrize("namespace", OPERATOR_RIGHTS_IN)
+def test_nobody_has_a_right_that_is_not_listed_here(
+    installed: ControlPlane, agent: Caller, operator: Caller, namespace: str
+) -> None:
+    """
+    The API server lists every right of both, whichever role it comes from; what every
+    account of a cluster has is no right of theirs.
+    """
+    everybody = rights(caller(installed, SYSTEM, "anybody", None), namespace)
+    expected = {**OPERATOR_RIGHTS, **OPERATOR_RIGHTS_IN[namespace]}
+
+    assert {**everybody, **AGENT_RIGHTS} == rights(agent, namespace)
+    assert {**everybody, **expected} == rights(operator, namespace)
 
 
 def test_an_agent_reads_nodes_and_writes_one_status(agent: Caller) -> None:
