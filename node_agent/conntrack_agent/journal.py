@@ -32,6 +32,10 @@ _NAME: Final = "journal.json"
 _BESIDE: Final = "journal.new"
 
 
+class Doubt(ValueError):
+    """What speaks against a journal, in words for a person."""
+
+
 class DiskJournal:
     """The journal in one directory of the host."""
 
@@ -106,9 +110,12 @@ class DiskJournal:
             RecursionError,
             InvalidObject,
         ) as error:
+            ours = isinstance(error, Doubt | InvalidObject)
+            why = error if ours else "it is damaged"
             raise JournalError(
-                f"{self._file} cannot be trusted ({error}); look at it, then move it "
-                "aside"
+                f"{self._file} cannot be trusted ({why}); look at it, then move it "
+                "aside: the agent goes on at once, and has forgotten the values that "
+                "it found"
             ) from error
 
     def save(self, memory: Memory) -> None:
@@ -176,14 +183,12 @@ def _decoded(raw: bytes, node: str) -> Memory:
     Read the file's content; any doubt is an error.
     """
     if len(raw) > LARGEST:
-        raise ValueError(f"it has more than {LARGEST} bytes")
+        raise Doubt(f"it has more than {LARGEST} bytes")
     document: dict[str, Any] = json.loads(raw)
     if document["format"] != FORMAT:
-        raise ValueError(
-            f"its format is {document['format']}, this agent knows {FORMAT}"
-        )
+        raise Doubt(f"its format is {document['format']}, this agent knows {FORMAT}")
     if sha256(document["body"].encode()).hexdigest() != document["sha256"]:
-        raise ValueError("its checksum does not fit")
+        raise Doubt("its checksum does not fit")
     if document["node"] != node:
         return Memory()
     body = json.loads(document["body"])

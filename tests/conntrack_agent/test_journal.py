@@ -104,26 +104,43 @@ def forged(body: object) -> Callable[[bytes], bytes]:
     return damage(lambda document: document.update(body=text, sha256=digest))
 
 
-DAMAGE: dict[str, Callable[[bytes], bytes]] = {
-    "empty": lambda _raw: b"",
-    "half": lambda raw: raw[: len(raw) // 2],
-    "one bit": lambda raw: raw.replace(b"432000", b"432001"),
-    "random bytes": lambda _raw: bytes(range(256)),
-    "a list": lambda _raw: b"[]",
-    "a number": lambda _raw: b"7",
-    "deep": lambda _raw: b"[" * 100_000,
-    "huge": lambda raw: raw + b" " * LARGEST + b"x",
-    "no body": damage(lambda document: document.pop("body")),
-    "body of another type": damage(lambda document: document.update(body=7)),
-    "wrong checksum": damage(lambda document: document.update(sha256="0" * 64)),
-    "body is a list": forged([]),
-    "baseline of another type": forged({"baseline": {ESTABLISHED: "many"}}),
-    "baseline is a list": forged({"baseline": [1]}),
-    "spec does not hold": forged(
-        {"accepted": {"objectUID": "u", "generation": 1, "spec": {"mode": "Break"}}}
+BROKEN = "it is damaged"
+DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "empty": (lambda _raw: b"", BROKEN),
+    "half": (lambda raw: raw[: len(raw) // 2], BROKEN),
+    "one bit": (
+        lambda raw: raw.replace(b"432000", b"432001"),
+        "its checksum does not fit",
     ),
-    "generation is text": forged(
-        {"accepted": {"objectUID": "u", "generation": "1", "spec": {}}}
+    "random bytes": (lambda _raw: bytes(range(256)), BROKEN),
+    "a list": (lambda _raw: b"[]", BROKEN),
+    "a number": (lambda _raw: b"7", BROKEN),
+    "deep": (lambda _raw: b"[" * 100_000, BROKEN),
+    "huge": (
+        lambda raw: raw + b" " * LARGEST + b"x",
+        "it has more than 1048576 bytes",
+    ),
+    "no body": (damage(lambda document: document.pop("body")), BROKEN),
+    "body of another type": (damage(lambda document: document.update(body=7)), BROKEN),
+    "wrong checksum": (
+        damage(lambda document: document.update(sha256="0" * 64)),
+        "its checksum does not fit",
+    ),
+    "body is a list": (forged([]), "journal"),
+    "baseline of another type": (
+        forged({"baseline": {ESTABLISHED: "many"}}),
+        "journal.baseline",
+    ),
+    "baseline is a list": (forged({"baseline": [1]}), "journal.baseline"),
+    "spec does not hold": (
+        forged(
+            {"accepted": {"objectUID": "u", "generation": 1, "spec": {"mode": "Break"}}}
+        ),
+        "spec.policyRef",
+    ),
+    "generation is text": (
+        forged({"accepted": {"objectUID": "u", "generation": "1", "spec": {}}}),
+        "spec",
     ),
 }
 
@@ -134,12 +151,15 @@ def test_a_damaged_journal_is_not_guessed_at(name: str, directory: Path) -> None
     journal = DiskJournal(directory, "n1")
     journal.save(FULL)
     file = directory / "journal.json"
-    file.write_bytes(DAMAGE[name](file.read_bytes()))
+    spoil, why = DAMAGE[name]
+    file.write_bytes(spoil(file.read_bytes()))
     before = file.read_bytes()
 
-    with pytest.raises(JournalError, match=r"journal.json cannot be trusted.*aside"):
+    with pytest.raises(JournalError) as info:
         journal.load()
 
+    assert str(info.value).startswith(f"{file} cannot be trusted ({why}")
+    assert "look at it, then move it aside" in str(info.value)
     assert before == file.read_bytes()
 
 
