@@ -67,6 +67,11 @@ def ready(spec: NodeSpec, generation: int, found: Findings) -> Condition:
         return answer(_FALSE, NodeReason.PENDING, soaking or waiting)
     if spec.mode == NodeMode.REVERT:
         message = f"{len(found.baseline)} settings were put back as they were found"
+        if not found.baseline:
+            message = (
+                "nothing was put back: the journal knows of no write since this boot; "
+                "where it was lost, what was found before is not known"
+            )
         return answer(_TRUE, NodeReason.REVERTED, message)
     asked = len(spec.settings)
     without = f"; this kernel has no {', '.join(lacking)}" if lacking else ""

@@ -16,6 +16,7 @@ from conntrack_agent.drift import HOUR, MAX_DELAY, PER_HOUR
 from conntrack_agent.errors import KernelError
 from conntrack_agent.fake_kernel import BOOT_ID, FakeKernel, Killed
 from conntrack_agent.host_files import HostFiles
+from conntrack_agent.memory import Memory
 from conntrack_agent.observations import (
     BUCKETS,
     COUNT,
@@ -580,6 +581,29 @@ def test_revert_brings_the_baseline_back() -> None:
     )
     assert ("True", "Reverted") == (said(status).status, reason(status))
     assert "3 settings" in said(status).message
+
+
+@pytest.mark.parametrize("lost", ["the journal", "the boot"])
+def test_a_revert_without_a_baseline_says_so(lost: str) -> None:
+    """After a lost journal our own values are all there is; that is no way back."""
+    node = Node()
+    node.agent.accept(conntrack_node(node_spec(BIGGER)))
+    node.run()
+    if lost == "the journal":
+        node.journal.memory = Memory()
+    else:
+        node.kernel.files[BOOT_ID] = "another-boot\n"
+    node.start()
+    node.done.clear()
+    revert = node_spec({}, mode=NodeMode.REVERT, revision="r2")
+
+    node.agent.accept(conntrack_node(revert, generation=2))
+    status = node.run()
+
+    assert NEW == node.values
+    assert [] == node.kernel.writes
+    assert ("True", "Reverted") == (said(status).status, reason(status))
+    assert "nothing was put back: the journal knows of no write" in said(status).message
 
 
 def test_after_a_revert_nothing_is_written_any_more() -> None:
