@@ -4,6 +4,10 @@ Outcome: what came of a batch of writes, and when to look again.
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Final
+
+CHANGES: Final = frozenset({"told", "reverting", "deleted"})
+"""Outcomes after which an object is not what it was."""
 
 
 @dataclass(slots=True, kw_only=True)

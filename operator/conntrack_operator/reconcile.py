@@ -21,6 +21,7 @@ from conntrack_operator.figures import Figures
 from conntrack_operator.finalizers import Finalizers
 from conntrack_operator.governed import by_policy
 from conntrack_operator.halts import Halts
+from conntrack_operator.outcome import CHANGES
 from conntrack_operator.pacing import Backoff, Clock, Doorbell, Sleep, TokenBucket
 from conntrack_operator.policies import Policies
 from conntrack_operator.recorder import Recorder
@@ -158,10 +159,10 @@ class Reconciler:
             await self._recorder.nodes(self._conntrack_nodes.rows, self._now())
             self.figures.writes += counts
             self.figures.policies = self._policies.counts(rows)
-            if counts:
+            if counts.keys() & CHANGES:
                 facts = {**counts, "seconds": round(self._clock() - began, 3)}
                 logger.info("nodes changed", extra=facts)
-            elif not self._in_step:
+            elif not counts and not self._in_step:
                 self._in_step = True
                 known = {"policies": len(rows), "nodes": len(self._nodes.rows)}
                 logger.info("in step", extra=known)

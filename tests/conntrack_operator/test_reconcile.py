@@ -1,4 +1,5 @@
 import asyncio
+import logging
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
@@ -1064,6 +1065,23 @@ async def test_failure_of_one_object_never_stops_the_others(
         assert world.due_in() <= seconds
     second = await world.run(passes=1, seconds=seconds)
     assert ["apply n1"] == [each for each in second if "apply" in each]
+
+
+async def test_what_changed_no_node_is_no_change_in_the_log(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Attempts that fail for hours are told by a warning, which comes seldom."""
+    caplog.set_level(logging.INFO, logger="conntrack_operator")
+    world.cluster.put_policy(policy())
+    world.cluster.answers["apply"] = [Forbidden("403")] * 30
+
+    for _ in range(5):
+        await world.run(passes=1, seconds=RETRY_SECONDS)
+    assert {logging.WARNING} == {each.levelno for each in caplog.records}
+
+    world.cluster.answers.clear()
+    await world.run(seconds=RETRY_SECONDS)
+    assert "nodes changed" in caplog.messages
 
 
 async def test_server_that_asks_for_a_pause(world: World) -> None:
