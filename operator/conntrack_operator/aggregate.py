@@ -34,6 +34,8 @@ MAX_MESSAGE: Final = 512
 UNREACHABLE: Final = "Unreachable"
 """Reason of a problem node that does not report, and so cannot say it itself."""
 
+_AGENT: Final = ": is its agent running?"
+
 UNREADABLE: Final = "Unreadable"
 """Reason of a problem node whose spec a newer operator wrote."""
 
@@ -114,14 +116,18 @@ def aggregate(
         pressured=sum(map(_pressured, reachable)),
     )
     fullest = _fullest(nodes)
-    said = verdict.conditions(row, row.policy, counts, losses, so_far)
+    problems = _problems(states)
+    named = (
+        problems.nodes[0] if problems and counts.failed + counts.unreachable else None
+    )
+    said = verdict.conditions(row, row.policy, counts, losses, so_far, named)
     return PolicyStatus(
         observed_generation=row.generation,
         halted_generation=previous.halted_generation,
         nodes=counts,
         fullest_percent=fullest[0].used_percent if fullest else None,
         fullest=fullest,
-        problem_nodes=_problems(states),
+        problem_nodes=problems,
         conditions=with_transitions(said, previous.conditions, stamp),
     )
 
@@ -206,9 +212,10 @@ def _problem(state: _State, node: Governed) -> ProblemNode:
     elif row is None or row.spec is None:
         reason, text = UNREADABLE, "A newer operator wrote its spec; left as it is."
     elif state is _State.UNREACHABLE and row.heartbeat:
-        reason, text = UNREACHABLE, f"No report since {row.heartbeat}."
+        reason, text = UNREACHABLE, f"No report since {row.heartbeat}{_AGENT}"
     elif state is _State.UNREACHABLE:
-        reason, text = UNREACHABLE, f"No report since its creation at {row.created}."
+        text = f"No report since its creation at {row.created}{_AGENT}"
+        reason = UNREACHABLE
     elif state is _State.ON_HOLD:
         reason, text = NodeReason.ON_HOLD, f"Left alone by the annotation {HOLD}."
         if row.ready and row.ready.reason == reason:

@@ -9,6 +9,7 @@ Source: sigs.k8s.io/cli-utils, ``pkg/kstatus``, README.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from conntrack_api.conditions import (
@@ -18,7 +19,7 @@ from conntrack_api.conditions import (
     PolicyReason,
 )
 from conntrack_api.policy import ConntrackPolicy
-from conntrack_api.policy_status import NodeCounts
+from conntrack_api.policy_status import NodeCounts, ProblemNode
 from conntrack_operator.rollout import Progress
 from conntrack_operator.rows import Loss, PolicyRow
 from conntrack_operator.wording import (
@@ -32,6 +33,11 @@ from conntrack_operator.wording import (
 MAX_MESSAGE: Final = 1024
 """Characters of a condition's message, as in the CRD."""
 
+NO_NODE: Final = (
+    "No Linux node has the labels that spec.nodeSelector asks for: compare "
+    "`kubectl get nodes --show-labels`."
+)
+
 _TRUE, _FALSE = ConditionStatus.TRUE, ConditionStatus.FALSE
 
 
@@ -41,6 +47,7 @@ def conditions(
     counts: NodeCounts,
     losses: Sequence[Loss],
     so_far: Progress,
+    worst: ProblemNode | None = None,
 ) -> tuple[Condition, ...]:
     """
     Judge a policy that can be read.
@@ -51,6 +58,7 @@ def conditions(
         counts: Of the nodes that it governs.
         losses: What other policies took from it.
         so_far: How its rollout stands.
+        worst: A node that failed or is silent, to be named.
 
     Returns:
         Accepted, Ready, and at most one of Reconciling and Stalled; without times.
@@ -59,7 +67,8 @@ def conditions(
         each for each in losses if each.winner.spec.priority == policy.spec.priority
     ]
     if row.deleting:
-        said = (_accepted(row, counts, losses), *_leaving(row, counts, so_far))
+        leaving = _leaving(row, counts, so_far)
+        said = (_accepted(row, counts, losses), *_naming(worst, leaving))
     elif rivals:
         text = _conflict(policy, counts, losses, rivals)
         said = (
@@ -68,8 +77,24 @@ def conditions(
             _say(row, PolicyCondition.STALLED, _TRUE, PolicyReason.CONFLICT, text),
         )
     else:
-        said = (_accepted(row, counts, losses), *_progress(row, counts, so_far))
+        accepted = _accepted(row, counts, losses)
+        told = _progress(row, counts, so_far, accepted.message if losses else "")
+        said = (accepted, *_naming(worst, told))
     return said
+
+
+def _naming(
+    worst: ProblemNode | None, said: tuple[Condition, ...]
+) -> tuple[Condition, ...]:
+    """
+    Name the worst node, in its own words, where somebody waits for it.
+    """
+    if worst is None:
+        return said
+    text = f" {worst.name}: {worst.reason}: {worst.message}"
+    return tuple(
+        replace(each, message=(each.message + text)[:MAX_MESSAGE]) for each in said
+    )
 
 
 def unreadable(row: PolicyRow) -> tuple[Condition, ...]:
@@ -148,14 +173,14 @@ def _conflict(
 
 
 def _progress(
-    row: PolicyRow, counts: NodeCounts, so_far: Progress
+    row: PolicyRow, counts: NodeCounts, so_far: Progress, lost: str
 ) -> tuple[Condition, ...]:
     """
-    Say how far the nodes are.
+    Say how far the nodes are; `lost` says who has those that it selects.
     """
     open_ = counts.progressing + counts.unreachable
     if counts.matched == 0:
-        text = "It governs no node."
+        text = lost or NO_NODE
         empty = PolicyReason.NO_NODES_MATCHED
         return (_say(row, PolicyCondition.READY, _TRUE, empty, text),)
     text = counted(counts, so_far)
@@ -186,7 +211,7 @@ def _held(row: PolicyRow, so_far: Progress, text: str) -> tuple[Condition, ...]:
     Say why nodes wait that nothing but a person can release.
     """
     if so_far.paused:
-        text = f"Paused, since spec.rollout.maxUnavailable is 0: {text}"
+        text = f"Paused until spec.rollout.maxUnavailable is above 0: {text}"
         return (_say(row, PolicyCondition.READY, _FALSE, PolicyReason.PAUSED, text),)
     failed = PolicyReason.NODES_FAILED
     text = f"{held_back(so_far, row.generation)}: {text}"
@@ -209,7 +234,7 @@ def _leaving(
     if counts.failed:
         text += f", {counts.failed} failed"
     if so_far.paused:
-        text += "; paused, since spec.rollout.maxUnavailable is 0"
+        text += "; paused until spec.rollout.maxUnavailable is above 0"
     if so_far.halted or so_far.stuck:
         text = f"{text}. {held_going_back(so_far, row.generation)}"
         failed = PolicyReason.NODES_FAILED

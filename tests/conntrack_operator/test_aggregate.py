@@ -11,6 +11,7 @@ from conntrack_api.conditions import ConditionStatus, PolicyReason, find
 from conntrack_api.node import NodeSpec
 from conntrack_api.policy import Mode
 from conntrack_api.policy_status import NodeCounts, PolicyStatus
+from conntrack_operator import verdict
 from conntrack_operator.aggregate import Governed, aggregate
 from conntrack_operator.plan import wish
 from conntrack_operator.rollout import Progress
@@ -253,8 +254,10 @@ def test_problem_nodes_worst_first_with_the_true_total() -> None:
         found.nodes[1].reason,
         found.nodes[1].message,
     )
-    assert f"No report since {LONG_AGO}." == found.nodes[2].message
-    assert f"No report since its creation at {LONG_AGO}." == found.nodes[3].message
+    ask = "is its agent running?"
+    assert f"No report since {LONG_AGO}: {ask}" == found.nodes[2].message
+    creation = f"No report since its creation at {LONG_AGO}"
+    assert f"{creation}: {ask}" == found.nodes[3].message
 
 
 def test_node_on_hold_is_a_problem_node() -> None:
@@ -271,18 +274,32 @@ def test_node_on_hold_is_a_problem_node() -> None:
 
 
 good = governed(answered(told()))
-bad = governed(answered(told(), ready=False, reason="NotLoaded"), name="bad")
+bad = governed(
+    answered(told(), ready=False, reason="NotLoaded", message="no module"), name="bad"
+)
 busy = governed(told(), name="busy")
 silent = governed(told(created=LONG_AGO), name="silent")
 left_alone = governed(held(answered(told(), ready=False)), name="left-alone")
 
 
+def test_policy_whose_nodes_are_all_governed_by_others() -> None:
+    """It is empty because of them, and says by whom, not that nothing matches."""
+    losses = (Loss(winner=policy("strong", priority=5), nodes=3),)
+
+    said = find(fold(losses=losses).conditions, "Ready")
+
+    assert said is not None
+    assert "NoNodesMatched" == said.reason
+    assert (
+        "3 of the 3 nodes that it selects are governed by policies of higher priority: "
+        "`strong` (5)." == said.message
+    )
+
+
 @pytest.mark.parametrize(
     ("nodes", "ready", "reason", "extra", "message"),
     [
-        pytest.param(
-            (), True, "NoNodesMatched", None, "It governs no node.", id="none"
-        ),
+        pytest.param((), True, "NoNodesMatched", None, verdict.NO_NODE, id="none"),
         pytest.param(
             (good,), True, "AllNodesUpToDate", None, "1 of 1 node up to date.", id="all"
         ),
@@ -299,7 +316,7 @@ left_alone = governed(held(answered(told(), ready=False)), name="left-alone")
             False,
             "NodesFailed",
             "Stalled",
-            "1 of 2 nodes up to date, 1 failed.",
+            "1 of 2 nodes up to date, 1 failed. bad: NotLoaded: no module",
             id="some failed",
         ),
         pytest.param(
@@ -307,7 +324,7 @@ left_alone = governed(held(answered(told(), ready=False)), name="left-alone")
             False,
             "NodesFailed",
             "Reconciling",
-            "1 of 3 nodes up to date, 1 changing, 1 failed.",
+            "1 of 3 nodes up to date, 1 changing, 1 failed. bad: NotLoaded: no module",
             id="some failed, others changing",
         ),
         pytest.param(
@@ -315,7 +332,8 @@ left_alone = governed(held(answered(told(), ready=False)), name="left-alone")
             False,
             "RollingOut",
             "Reconciling",
-            "1 of 2 nodes up to date, 1 not reporting.",
+            "1 of 2 nodes up to date, 1 not reporting. silent: Unreachable: "
+            f"No report since its creation at {LONG_AGO}: is its agent running?",
             id="some silent",
         ),
         pytest.param(
@@ -358,7 +376,7 @@ def test_ready(
             Progress(waiting=2, paused=True),
             "Paused",
             set(),
-            "Paused, since spec.rollout.maxUnavailable is 0: "
+            "Paused until spec.rollout.maxUnavailable is above 0: "
             "1 of 3 nodes up to date, 2 waiting.",
             id="paused",
         ),
@@ -475,7 +493,8 @@ def test_policy_that_is_being_deleted_says_what_has_halted_it() -> None:
     assert (
         "Being deleted: 2 nodes are still to be let go, 1 waiting, 1 failed. Halted "
         "after 1 node failed with generation 3; the others keep what they have until "
-        "maxFailures or maxUnavailable is raised, or spec.onRemoval is set to Keep."
+        "maxFailures or maxUnavailable is raised, or spec.onRemoval is set to Keep. "
+        "bad: NotLoaded: no module"
     ) == stalled.message
     assert None is find(status.conditions, "Reconciling")
 
