@@ -489,6 +489,23 @@ def test_a_token_of_no_pod_writes_nothing(installed: ControlPlane) -> None:
 
 
 @pytest.mark.usefixtures("agent")
+def test_who_speaks_as_an_agent_writes_nothing(installed: ControlPlane) -> None:
+    """
+    An administrator who impersonates the account has no node's name either; forging it
+    takes the right to impersonate extras, as SECURITY.md says.
+    """
+    done = installed.kubectl_run(
+        *(f"--as=system:serviceaccount:{AGENTS}:{AGENT}", "apply", "--server-side"),
+        *("--subresource=status", "--force-conflicts", "--filename=-"),
+        input=json.dumps(status(OWN)),
+        check=False,
+    )
+
+    assert 0 != done.returncode
+    assert "an agent's token must be that of a pod on a node" in done.stderr
+
+
+@pytest.mark.usefixtures("agent")
 def test_more_rights_do_not_make_an_agent_more(installed: ControlPlane) -> None:
     """
     With every right of an administrator an agent still writes its own status only.
