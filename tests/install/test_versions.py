@@ -11,6 +11,8 @@ import pytest
 from tests.install.conftest import AGENTS, CRDS, IN, INSTALL, RELEASE, SYSTEM
 from tests.install.leftovers import DEFINITION, left
 
+from conntrack_operator.rows import FINALIZER
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -102,6 +104,29 @@ def test_uninstalling_leaves_policies_and_nothing_else(cluster: Cluster) -> None
     assert {f"{DEFINITION}/{crd.removeprefix('crd/')}" for crd in CRDS} == names
     assert before == policy(cluster)
     assert any("deployment" in name for name in left(cluster))
+
+
+def test_crds_that_are_not_kept_wait_for_a_way_back(cluster: Cluster) -> None:
+    """
+    With `crds.keep=false` helm deletes the operator and the policies: one that asks for
+    `Revert` waits for an operator that is gone, until it is released by hand.
+    """
+    crd, held = CRDS[1], ("conntrackpolicy", "held")
+    meta = {"name": "held", "finalizers": [FINALIZER]}
+    spec = {"nodeSelector": {}, "onRemoval": "Revert"}
+    kind = {"apiVersion": "conntrack.dev/v1alpha1", "kind": "ConntrackPolicy"}
+    cluster.helm(*INSTALL, "--set", "crds.keep=false")
+    given = json.dumps({**kind, "metadata": meta, "spec": spec})
+    cluster.kubectl("apply", "-f", "-", given=given)
+
+    cluster.helm("uninstall", RELEASE, *IN)
+    cluster.kubectl("wait", "--for=condition=Terminating", crd, "--timeout=60s")
+    waits = cluster.get(*held)["metadata"]
+    none = json.dumps({"metadata": {"finalizers": None}})
+    cluster.kubectl("patch", *held, "--type=merge", "-p", none)
+    cluster.kubectl("wait", "--for=delete", *CRDS, "--timeout=60s")
+
+    assert "deletionTimestamp" in waits
 
 
 def test_the_namespace_deleted_first_leaves_what_helm_can_remove(
