@@ -87,7 +87,13 @@ _KNOWN: Final[dict[str, Schema]] = {
     "operator.networkPolicy.apiServerCIDRs": _list(_text("[0-9a-fA-F.:]+/[0-9]{1,3}")),
     "operator.networkPolicy.apiServerPorts": _list(_PORT, minItems=1, uniqueItems=True),
     "agent.namespace.name": _text(f"|{_STEM}", 63),
-    "agent.config.observeSeconds": {"type": "number", "minimum": 0.1, "maximum": 60},
+    # `helm --set` makes a text of a number with a point.
+    "agent.config.observeSeconds": {
+        "anyOf": [
+            {"type": "number", "minimum": 0.1, "maximum": 60},
+            _text(r"0\.[1-9][0-9]*|[1-5]?[1-9](\.[0-9]+)?|[1-5]0(\.[0-9]+)?|60"),
+        ]
+    },
     "agent.metrics.address": _text(rf"|[0-9]{{1,3}}(\.[0-9]{{1,3}}){{3}}|{_IPV6}"),
     "agent.hostFiles": _list(
         {"enum": sorted({*SYSCTL_FOLDERS, *MODPROBE_FOLDERS, *TUNED_FOLDERS})},
