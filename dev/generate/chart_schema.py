@@ -60,6 +60,7 @@ _LABELS: Final[Schema] = {
     "additionalProperties": _text("|([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]", 63),
 }
 _SUBDOMAIN: Final = "[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
+_SECRET: Final = _text(_SUBDOMAIN, 253)
 _NAME: Final = _text(f"|{_SUBDOMAIN}", 253)
 _REGISTRY: Final = _text(f"|{_HOST}(/{_PATH})?/?")
 _DIGEST: Final = _text("|sha256:[0-9a-f]{64}")
@@ -75,7 +76,10 @@ _LOG_FORMAT: Final[Schema] = {"enum": ["json", "text"]}
 
 _KNOWN: Final[dict[str, Schema]] = {
     "global.imageRegistry": _REGISTRY,
-    "global.imagePullSecrets": _list(_text(_SUBDOMAIN, 253)),
+    # A parent chart may hand down either form.
+    "global.imagePullSecrets": _list(
+        {"anyOf": [_SECRET, _record(("name",), name=_SECRET)]}
+    ),
     "nameOverride": _text(f"|{_STEM}"),
     "fullnameOverride": _text(f"|{_STEM}"),
     "image.registry": _REGISTRY,

@@ -134,6 +134,7 @@ def test_what_cannot_work_is_refused_in_a_sentence(
         ('operator.networkPolicy.apiServerCIDRs:=["192.0.2.1"]', "apiServerCIDRs/0"),
         ("operator.networkPolicy.apiServerPorts:=[]", "apiServerPorts"),
         ("commonLabels.team=net work", "/commonLabels/team"),
+        ('global.imagePullSecrets:=[{"nam":"x"}]', "/global/imagePullSecrets/0"),
         ('extraObjects:=[{"metadata":{}}]', "missing properties 'apiVersion', 'kind'"),
     ],
 )

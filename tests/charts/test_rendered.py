@@ -88,6 +88,17 @@ def test_one_registry_reaches_every_image(helm: Helm) -> None:
     } == images
 
 
+def test_pull_secrets_are_names_or_references(helm: Helm) -> None:
+    """
+    A parent chart hands down whatever its other charts take.
+    """
+    sets = 'global.imagePullSecrets:=["a",{"name":"b"}]'
+
+    assert {"[{'name': 'a'}, {'name': 'b'}]"} == {
+        str(spec["imagePullSecrets"]) for spec in pod_specs(helm.render(sets)).values()
+    }
+
+
 def test_a_digest_wins_over_the_tag(helm: Helm) -> None:
     """
     What was verified is what runs.

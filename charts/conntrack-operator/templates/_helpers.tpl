@@ -84,7 +84,7 @@ files{{ regexReplaceAll "[/.]" . "-" }}
 {{- with .Values.global.imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ kindIs "map" . | ternary . (dict "name" .) | dig "name" "" }}
   {{- end }}
 {{- end }}
 {{- end -}}
