@@ -7,15 +7,19 @@ failure makes it stop, and none makes it hurry.
 
 import logging
 import random
+import re
 import threading
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Final, Protocol
 
 from conntrack_agent.backoff import LONGEST, Backoff
 from conntrack_agent.errors import ClusterError, Expired, NotFound, Unavailable
 from conntrack_api.node import ConntrackNode
 
 log = logging.getLogger("conntrack_agent")
+
+MOST_SAID: Final = 8
+"""Causes of one outage that are worth a line each."""
 
 News = ConntrackNode | None
 """This node's object; ``None``: there is none."""
@@ -63,7 +67,7 @@ class Follower:
         self._sleep = sleep
         self._chance = chance
         self._backoff = Backoff()
-        self._complaint = ""
+        self._said: set[str] = set()
 
     def run(self, spread: float) -> None:
         """
@@ -92,9 +96,8 @@ class Follower:
             self._complain(str(error))
         except Exception as error:
             # A thread that dies leaves an agent that looks alive and hears nothing.
-            if repr(error) != self._complaint:
+            if self._is_news(repr(error)):
                 log.exception("following failed")
-            self._complaint = repr(error)
         self._backoff, seconds = self._backoff.pause(
             self._chance(),
             lasted=self._clock() - began,
@@ -117,16 +120,25 @@ class Follower:
             version = node.resource_version
             self._tell(node)
         for news in self._cluster.watch(version):
-            self._complain("")
+            self._said.clear()
             self._tell(news)
 
     def _complain(self, text: str) -> None:
         """
-        Say what is wrong once, not at every try.
+        Say what is wrong.
         """
-        if text and text != self._complaint:
+        if self._is_news(text):
             log.warning("cluster unavailable", extra={"error": text})
-        self._complaint = text
+
+    def _is_news(self, text: str) -> bool:
+        """
+        Tell whether this was not said since all was well, whatever came in between.
+        """
+        gist = re.sub(r"[0-9]+", "#", text)
+        new = gist not in self._said and len(self._said) < MOST_SAID
+        if new:
+            self._said.add(gist)
+        return new
 
 
 def start_following(follower: Follower, spread: float) -> threading.Thread:

@@ -33,6 +33,7 @@ from conntrack_agent.testing import (
     conntrack_node,
     node_spec,
 )
+from conntrack_api.node import ConntrackNode
 
 HOUR = 3600
 SEED = 20261121
@@ -459,6 +460,48 @@ def test_a_lasting_failure_is_said_once(
     Watcher(FakeCluster(error)).run(HOUR)
 
     assert 1 == len(caplog.records)
+
+
+class Moody(FakeCluster):
+    """An API server behind several addresses, each of which fails in its own way."""
+
+    def get(self) -> ConntrackNode:
+        """Fail, with a number that was never there before."""
+        number = len(self.requests)
+        self.requests.append("get")
+        raise Unavailable(
+            f"refused by port {number}" if number % 2 else f"503 {number}"
+        )
+
+
+def test_an_outage_of_many_faces_is_said_once_for_each(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Neither taking turns nor a number in the text makes a failure news."""
+    cluster = Moody(conntrack_node())
+
+    Watcher(cluster).run(HOUR)
+
+    assert len(cluster.requests) > 20
+    assert ["503 0", "refused by port 1"] == [
+        vars(each)["error"] for each in caplog.records
+    ]
+
+
+def test_an_outage_is_said_again_after_a_good_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The next one is another."""
+    cluster = FakeCluster(Unavailable("refused"))
+    watcher = Watcher(cluster)
+    for _ in range(2):
+        cluster.answer = Unavailable("refused")
+        watcher.run(HOUR)
+        cluster.answer = conntrack_node()
+        cluster.stream = lambda: iter([conntrack_node()])
+        watcher.run(HOUR)
+
+    assert 2 == len(caplog.records)
 
 
 def test_agents_that_start_together_do_not_ask_together() -> None:
