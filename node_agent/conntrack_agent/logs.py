@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import time
+import warnings
 from typing import Final
 
 _OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "taskName"}
@@ -65,3 +66,5 @@ def start(log_format: str) -> None:
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
+    # At a clock that is years off, urllib3 warns at each connection, past the log.
+    warnings.simplefilter("ignore")

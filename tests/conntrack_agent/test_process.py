@@ -162,6 +162,26 @@ def test_an_idle_agent_is_small(tmp_path: Path) -> None:
     assert int(resident.split()[1]) <= 32 * 1024
 
 
+def test_a_library_that_warns_does_not_write_past_the_log() -> None:
+    """Every line can be parsed: urllib3 would warn of a wrong clock at each try."""
+    script = (
+        "import conntrack_agent.__main__, conntrack_agent.logs as logs, warnings\n"
+        "from urllib3.exceptions import SystemTimeWarning\n"
+        "logs.start('json')\n"
+        "warnings.warn('System time is way off', SystemTimeWarning)\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "" == done.stderr
+
+
 def test_a_turn_that_hangs_ends_the_process() -> None:
     """No probe asks an agent how it is: it ends itself, and says where it hung."""
     script = "import conntrack_agent.__main__ as m; m.alive(0.1); input()"
