@@ -10,8 +10,10 @@ from typing import Protocol
 
 from conntrack_agent.changes import Change, Outcome
 from conntrack_agent.errors import KernelError
+from conntrack_agent.observations import COUNT, LEGACY_COUNT
 from conntrack_api.conditions import NodeReason
 from conntrack_api.node import Failure
+from conntrack_api.settings import NF_CONNTRACK_MAX
 
 
 class Writer(Protocol):
@@ -63,14 +65,44 @@ def _write(change: Change, kernel: Writer) -> Outcome:
     if shown != str(change.after):
         message = f"wrote {change.after}, but the kernel shows {shown or 'nothing'}"
         return _outcome(change, message)
-    return Outcome(change=change)
+    return _undone(change, kernel) or Outcome(change=change)
 
 
-def _outcome(change: Change, message: str, error: KernelError | None = None) -> Outcome:
+def _undone(change: Change, kernel: Writer) -> Outcome | None:
+    """
+    Put a lower limit back at once when the table filled up while it was written.
+
+    `size` left headroom, but counted before. What cannot be read or written here shows
+    in the next pass.
+
+    Returns:
+        ``None`` when there is room.
+    """
+    if change.setting != NF_CONNTRACK_MAX.name or not change.after < change.before:
+        return None
+    try:
+        entries = kernel.read(COUNT) or kernel.read(LEGACY_COUNT) or ""
+        if not entries.strip().isdecimal() or int(entries) < change.after:
+            return None
+        kernel.write(change.file, change.before)
+    except KernelError:
+        return None
+    return _outcome(
+        change,
+        f"a limit of {change.after} was put back to {change.before} at once, since "
+        f"there were {int(entries)} entries by then",
+        reason=NodeReason.WOULD_DROP,
+    )
+
+
+def _outcome(
+    change: Change,
+    message: str,
+    error: KernelError | None = None,
+    reason: NodeReason = NodeReason.WRITE_REFUSED,
+) -> Outcome:
     """
     Say why a change was not made.
     """
-    failure = Failure(
-        setting=change.setting, reason=NodeReason.WRITE_REFUSED, message=message
-    )
+    failure = Failure(setting=change.setting, reason=reason, message=message)
     return Outcome(change=change, failure=failure, error=error)

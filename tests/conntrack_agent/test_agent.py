@@ -606,6 +606,22 @@ def test_a_revert_without_a_baseline_says_so(lost: str) -> None:
     assert "nothing was put back: the journal knows of no write" in said(status).message
 
 
+def test_a_table_that_fills_up_while_its_limit_is_lowered_keeps_the_old_one() -> None:
+    """Two writes; the count speaks against it; the next try is at a quieter time."""
+    node = Node()
+    node.kernel.after_write = lambda _file: node.kernel.poke(COUNT, 40_000)
+    node.agent.accept(conntrack_node(node_spec({MAX: 32768})))
+
+    status = node.run(passes=20)
+
+    assert ("False", "WouldDrop") == (said(status).status, reason(status))
+    assert [f"{MAX}=32768", f"{MAX}=65536"] == node.kernel.writes
+    node.kernel.after_write = lambda _file: None
+    node.kernel.poke(COUNT, 100)
+    assert "Applied" == reason(node.run(passes=20))
+    assert 32768 == node.values[0]
+
+
 def test_after_a_revert_nothing_is_written_any_more() -> None:
     """The node belongs to others again, and stays ready."""
     node = Node()

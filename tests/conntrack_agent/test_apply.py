@@ -7,7 +7,7 @@ import pytest
 from conntrack_agent.apply import apply
 from conntrack_agent.changes import Change
 from conntrack_agent.fake_kernel import FakeKernel
-from conntrack_agent.observations import BUCKETS, LIMIT
+from conntrack_agent.observations import BUCKETS, COUNT, LIMIT
 from conntrack_agent.testing import ESTABLISHED
 from conntrack_api.conditions import NodeReason
 
@@ -45,6 +45,71 @@ def test_one_failure_hides_no_other(number: int) -> None:
     assert NodeReason.WRITE_REFUSED == first.failure.reason
     assert errno.errorcode[number] in first.failure.message
     assert (None, None) == (second.failure, third.failure)
+
+
+LOWER = Change(setting=MAX, file=LIMIT, before=65536, after=32768)
+TIED_BUCKETS = Change(
+    setting=HASH, file=BUCKETS, before=65536, after=8192, requires=MAX
+)
+
+
+def flood(kernel: FakeKernel, entries: int) -> None:
+    """Let so many entries come while the limit is written."""
+    kernel.after_write = lambda _file: kernel.poke(COUNT, entries)
+
+
+@pytest.mark.parametrize(
+    ("entries", "writes"), [(32767, [f"{MAX}=32768"]), (0, [f"{MAX}=32768"])]
+)
+def test_a_limit_with_room_stays(entries: int, writes: list[str]) -> None:
+    """Pressure is for the policy; a table with room drops nothing."""
+    kernel = FakeKernel()
+    flood(kernel, entries)
+
+    (outcome,) = apply((LOWER,), kernel)
+
+    assert outcome.failure is None
+    assert writes == kernel.writes
+
+
+def test_a_limit_that_is_reached_while_it_is_lowered_is_put_back() -> None:
+    """The count of before is old by then; what depends on the limit is left."""
+    kernel = FakeKernel()
+    flood(kernel, 32768)
+
+    lower, tied, free = apply((LOWER, TIED_BUCKETS, SHORTEN), kernel)
+
+    assert lower.failure is not None
+    assert NodeReason.WOULD_DROP == lower.failure.reason
+    assert (
+        "a limit of 32768 was put back to 65536 at once, since there were 32768 "
+        "entries by then"
+    ) == lower.failure.message
+    assert tied.failure is not None
+    assert free.failure is None
+    assert [f"{MAX}=32768", f"{MAX}=65536", f"{ESTABLISHED}=60"] == kernel.writes
+
+
+def test_a_limit_that_is_raised_is_never_put_back() -> None:
+    """A fuller table is a reason to raise it."""
+    kernel = FakeKernel()
+    flood(kernel, 10**6)
+
+    (outcome,) = apply((GROW_LIMIT,), kernel)
+
+    assert outcome.failure is None
+    assert [f"{MAX}=262144"] == kernel.writes
+
+
+def test_a_count_that_cannot_be_read_puts_nothing_back() -> None:
+    """Absence is no command."""
+    kernel = FakeKernel()
+    kernel.read_errors[COUNT] = errno.EIO
+
+    (outcome,) = apply((LOWER,), kernel)
+
+    assert outcome.failure is None
+    assert [f"{MAX}=32768"] == kernel.writes
 
 
 def test_what_requires_a_failed_change_is_left() -> None:
