@@ -128,17 +128,26 @@ def node_from_object(obj: Json) -> ConntrackNode:
     raw = obj.get("status") or {}
     status = decode(NodeStatus, raw, "status", unread, strict=False)
     meta = obj.get("metadata") or {}
-    hold = (meta.get("annotations") or {}).get(HOLD)
+    notes = meta.get("annotations")
+    hold = notes.get(HOLD) if isinstance(notes, Mapping) else None
     return ConntrackNode(
         name=meta.get("name", ""),
         uid=meta.get("uid", ""),
         generation=meta.get("generation", 0),
         resource_version=meta.get("resourceVersion", ""),
-        hold=None if hold is None else hold[:MOST_HOLD],
+        hold=None if hold is None else _sentence(hold),
         deleting=bool(meta.get("deletionTimestamp")),
         spec=spec,
         status=NodeStatus() if unread else status,
     )
+
+
+def _sentence(text: object) -> str:
+    """
+    Take what a person wrote as one line, which steers no terminal and is not endless.
+    """
+    short = str(text)[:MOST_HOLD]
+    return "".join(each if each.isprintable() else " " for each in short)
 
 
 def to_object(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type

@@ -107,18 +107,24 @@ def part(value: object) -> dict[str, Any]:
     return value
 
 
-def node(obj: dict[str, Any]) -> ConntrackNode:
+def node(obj: dict[str, Any], name: str) -> ConntrackNode:
     """
     Decode our object; one that does not hold is refused as a whole.
 
+    Args:
+        obj: What the server gave.
+        name: Whose object was asked for.
+
     Raises:
-        Unavailable: It lacks what every object in an API server has.
+        Unavailable: It lacks what every object in an API server has, or is another's.
         Invalid: Its spec does not hold.
     """
     meta = part(obj.get("metadata"))
     uid, generation = meta.get("uid"), meta.get("generation")
     if not (isinstance(uid, str) and uid and isinstance(generation, int)):
         raise Unavailable("broken answer: an object without UID or generation")
+    if meta.get("name") != name:
+        raise Unavailable(f"broken answer: the object of {meta.get('name')!r}")
     try:
         return node_from_object(obj)
     except InvalidObject as error:

@@ -87,7 +87,7 @@ class ApiCluster:
             ClusterError: Any other answer than the object.
         """
         response = self._request("GET", f"{self._collection}/{self._node}")
-        return answers.node(answers.parse(answers.body(response)))
+        return answers.node(answers.parse(answers.body(response)), self._node)
 
     def watch(
         self, resource_version: str
@@ -122,7 +122,7 @@ class ApiCluster:
                 content = answers.part(event.get("object"))
                 match event.get("type"):
                     case "ADDED" | "MODIFIED":
-                        yield answers.node(content)
+                        yield answers.node(content, self._node)
                     case "DELETED":
                         yield None
                     case "ERROR":

@@ -394,6 +394,20 @@ def test_a_spec_that_does_not_hold_is_refused(
         cluster.get()
 
 
+def test_the_object_of_another_node_is_refused(
+    server: Server, cluster: ApiCluster
+) -> None:
+    """A server that mixes answers up must not make one node like another."""
+    meta = {"name": "n2", "uid": "u", "generation": 1, "resourceVersion": "7"}
+    other = {**obj(), "metadata": meta}
+    server.answers = [reply(200, other), stream(event("MODIFIED", other))]
+
+    with pytest.raises(Unavailable, match="the object of 'n2'"):
+        cluster.get()
+    with pytest.raises(Unavailable, match="the object of 'n2'"):
+        list(cluster.watch("1"))
+
+
 def test_an_endless_answer_is_not_read(server: Server, cluster: ApiCluster) -> None:
     """An answer is read as far as anything of ours can be long."""
     server.answers = [reply(200, b" " * (MAX_OBJECT + 2))]

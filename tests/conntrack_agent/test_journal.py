@@ -462,7 +462,7 @@ def test_after_a_revert_the_baseline_is_found_anew() -> None:
 
 def test_the_longest_hold_can_be_read_again(directory: Path) -> None:
     """An annotation may have 256 KiB, and JSON writes six characters for some."""
-    said = {"metadata": {"uid": "u", "annotations": {HOLD: "\x01" * 250_000}}}
+    said = {"metadata": {"uid": "u", "annotations": {HOLD: "\u00e9" * 250_000}}}
     node = node_from_object({**said, "spec": to_object(node_spec())})
     wish = Accepted(object_uid="u", generation=1, spec=node.spec, hold=node.hold)
 

@@ -304,8 +304,16 @@ def test_a_hold_is_read_from_its_annotation() -> None:
         revision="r",
         mode=NodeMode.ENFORCE,
     )
-    obj = {"metadata": {"name": "n1", "uid": "u"}, "spec": to_object(spec)}
-    held = {**obj, "metadata": {"annotations": {"conntrack.dev/hold": "tcpdump"}}}
 
-    assert node_from_object(obj).hold is None
-    assert "tcpdump" == node_from_object(held).hold
+    def hold(**metadata: object) -> str | None:
+        return node_from_object({"metadata": metadata, "spec": to_object(spec)}).hold
+
+    assert hold(name="n1", uid="u") is None
+    assert hold(annotations=None) is None
+    assert hold(annotations=["conntrack.dev/hold"]) is None
+    assert "tcpdump" == hold(annotations={"conntrack.dev/hold": "tcpdump"})
+    assert "" == hold(annotations={"conntrack.dev/hold": ""})
+    assert "5" == hold(annotations={"conntrack.dev/hold": 5})
+    assert "red [31m two" == hold(
+        annotations={"conntrack.dev/hold": "red\x1b[31m\ntwo"}
+    )
