@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
@@ -217,3 +218,35 @@ def test_a_killed_agent_leaves_old_or_new_and_the_next_one_ends_it(
             assert process.poll() is None
             left = now
     assert 0 == over(entries, of=3_000)
+
+
+@pytest.mark.faults
+def test_a_hundred_thousand_idle_entries_are_cut_to_the_end(
+    namespace_kernel: ElsewhereKernel,
+    flows: Flows,
+    entries: EntryTable,
+    command: list[str],
+) -> None:
+    """By the real process, in some minutes; it counts each once, and says so once."""
+    # The limit is this machine's, and a small one may not have room for all.
+    number = min(100_000, int(namespace_kernel.read(LIMIT) or 0) // 4)
+    flows.add(number)
+
+    def start() -> subprocess.Popen[str]:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        return subprocess.Popen(
+            command, env=environment, stderr=subprocess.PIPE, text=True
+        )
+
+    with namespace_kernel.run(start) as process:
+        assert process.stderr is not None
+        said = (json.loads(each) for each in process.stderr)
+        try:
+            done = next(each for each in said if "entries cut" in each["message"])
+            assert 0 == over(entries, of=number)
+        finally:
+            process.terminate()
+        rest = [each["message"] for each in said]
+
+    assert (number, number) == (done["examined"], done["shortened"])
+    assert not [each for each in rest if "entries" in each]
