@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import kopf
 
-from conntrack_operator import access, config, handlers, logs, metrics
+from conntrack_operator import access, config, handlers, logs, metrics, ports
 from conntrack_operator.access import Credentials
 from conntrack_operator.agents import Agents
 from conntrack_operator.cluster import ApiCluster
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KindsMissing as error:
         logger.error("%s", error)  # noqa: TRY400 - a sentence, not a traceback
         return EXIT_KINDS_MISSING
-    except (OperatorError, OSError) as error:  # OSError: the port is in use
+    except (OperatorError, OSError) as error:
         logger.error("stopped: %s", error)  # noqa: TRY400
         return EXIT_FAILED
     except Exception:
@@ -95,6 +95,8 @@ async def _supervise(chosen: Config) -> None:
         kubeconfig=chosen.kubeconfig, context=chosen.context, clock=time.monotonic
     )
     await credentials.access()
+    ports.check("--liveness-port", chosen.liveness_port)
+    ports.check("--metrics-port", chosen.metrics_port)
     async with Transport(credentials) as transport:
         namespace = chosen.namespace or access.namespace(DEFAULT_NAMESPACE)
         cluster = ApiCluster(transport, namespace=namespace)

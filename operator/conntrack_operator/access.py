@@ -104,14 +104,20 @@ class Credentials:
         """
         found = Configuration()
         try:
+            if self._kubeconfig:
+                Path(self._kubeconfig).read_bytes()  # the library says less
             if self._kubeconfig or self._context:
                 load_kube_config(self._kubeconfig, self._context, found)  # type: ignore[no-untyped-call]
             else:
                 _read_default(found)
             return _access(found)
         except Exception as error:
-            # The library checks little: a file of a wrong shape can raise anything.
             text = " ".join(str(error).split())
+            if isinstance(error, OSError) and error.strerror:
+                text = error.strerror
+            elif not isinstance(error, ConfigException):
+                # The library checks little: a file of a wrong shape raises anything.
+                text = f"it does not have the shape of one: {text}"
             what = f"cannot read credentials from {self._source}: {text}"
             raise ConfigInvalid(what) from error
 
@@ -124,7 +130,7 @@ class Credentials:
             return f"the kubeconfig {self._kubeconfig}"
         if self._context:
             return f"the usual kubeconfig, with the context {self._context}"
-        return "a pod's service account or the usual kubeconfig"
+        return "a pod's service account or the usual kubeconfig (see --kubeconfig)"
 
 
 def _read_default(found: Configuration) -> None:

@@ -28,7 +28,7 @@ variable                              option          meaning, default
 import argparse
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Final, TypeVar
 
@@ -42,6 +42,11 @@ DEFAULT_NAMESPACE: Final = "conntrack-system"
 
 NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 """Source: RFC 1123 label, as Kubernetes asks of a namespace."""
+
+_OF_A_SERVICE: Final = re.compile(
+    r"(^|_)(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)$"
+)
+"""Source: Kubernetes, "Service", discovering services by environment variables."""
 
 MAX_PORT: Final = 65535
 
@@ -91,11 +96,19 @@ def parser() -> argparse.ArgumentParser:
         f"{PREFIX}LOG_LEVEL=debug is --log-level=debug.",
     )
     add = found.add_argument
-    add("--agents", metavar="NAMESPACE/NAME", help="PodTemplate of the agents")
+    add(
+        "--agents",
+        metavar="NAMESPACE/NAME",
+        help="PodTemplate of the agents; default: none",
+    )
     add("--kubeconfig", metavar="FILE", help="default: the pod's service account")
     add("--context", metavar="NAME", help="context of the kubeconfig file")
     add("--log-format", metavar="FORMAT", help="json or text; default: json")
-    add("--log-level", metavar="LEVEL", help="debug, info, warning or error")
+    add(
+        "--log-level",
+        metavar="LEVEL",
+        help="debug, info, warning or error; default: info",
+    )
     add("--metrics-port", metavar="PORT", help="of /metrics and /readyz; default: none")
     add("--namespace", metavar="NAME", help="of the lease; default: the pod's own")
     add("--liveness-port", metavar="PORT", help="of /healthz; 0: none; default: 8080")
@@ -126,8 +139,9 @@ def read(options: Mapping[str, str | None], environ: Mapping[str, str]) -> Confi
             return f"--{name.replace('_', '-')}", option
         return key, environ.get(key) or None
 
+    _known(environ)
     default = Config()
-    return Config(
+    found = Config(
         agents=_object(*find("agents")),
         kubeconfig=find("kubeconfig")[1],
         context=find("context")[1],
@@ -137,6 +151,24 @@ def read(options: Mapping[str, str | None], environ: Mapping[str, str]) -> Confi
         namespace=_name(*find("namespace")),
         liveness_port=_port(*find("liveness_port"), default.liveness_port),
     )
+    if found.metrics_port and found.metrics_port == found.liveness_port:
+        keys = f"{find('metrics_port')[0]}, {find('liveness_port')[0]}"
+        text = f"{keys}: both are {found.metrics_port}, must be two ports"
+        raise ConfigInvalid(text)
+    return found
+
+
+def _known(environ: Mapping[str, str]) -> None:
+    """
+    Refuse a variable that would be ours if it were spelt right.
+
+    What Kubernetes sets for Services, of our name in our namespace, is not one.
+    """
+    known = [f"{PREFIX}{each.name.upper()}" for each in fields(Config)]
+    for key in sorted(environ.keys() - known):
+        if key.startswith(PREFIX) and not _OF_A_SERVICE.search(key):
+            text = f"{key}: unknown variable, must be one of {', '.join(known)}"
+            raise ConfigInvalid(text)
 
 
 def _choice(key: str, value: str | None, default: Choice) -> Choice:

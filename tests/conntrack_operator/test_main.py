@@ -51,6 +51,43 @@ async def test_option_that_does_not_hold() -> None:
     assert 1 == len(said.splitlines())
 
 
+@pytest.mark.parametrize("option", ["--liveness-port", "--metrics-port"])
+async def test_port_that_is_taken(write_kubeconfig: KubeconfigFor, option: str) -> None:
+    """It is said which option asks for it, before anything is begun."""
+    async with ScriptedServer() as server:
+        path, port = write_kubeconfig(server.url), server.url.rpartition(":")[2]
+        process = await start("--kubeconfig", str(path), option, port)
+        code, said = await finish(process)
+
+    assert 1 == code
+    assert f"{option}: cannot listen on port {port}: Address already in use" in said
+    assert "starting" not in said
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "No such file or directory"),
+        ("junk", "it does not have the shape of one: "),
+        ("", "is empty"),
+    ],
+)
+async def test_kubeconfig_that_is_none(
+    tmp_path: Path, content: str | None, why: str
+) -> None:
+    """One sentence names the file and what is wrong with it."""
+    path = tmp_path / "kubeconfig"
+    if content is not None:
+        path.write_text(content)
+
+    code, said = await finish(await start("--kubeconfig", str(path)))
+
+    assert 1 == code
+    assert f"cannot read credentials from the kubeconfig {path}: " in said
+    assert why in said
+    assert 1 == len(said.splitlines())
+
+
 async def test_kinds_missing(write_kubeconfig: KubeconfigFor) -> None:
     """Without the CRDs the operator says which command helps, and ends."""
     async with ScriptedServer(Answer(status=404)) as server:
