@@ -171,10 +171,33 @@ async def reverted(on: Stage) -> str:
     told = on.fleet.specs_written
     await on.kubectl("delete", "conntrackpolicy", POLICY, "--wait=false")
     await on.until(lambda: not on.fleet.rows, "no object is left")
-    async with asyncio.timeout(DEADLINE):
-        while await on.policy():  # noqa: ASYNC110 - another process ends it
-            await asyncio.sleep(0.05)
+    await on.gone()
     return f"{on.fleet.specs_written - told} told to go back, no object left"
+
+
+async def revert_fails(on: Stage) -> str:
+    """
+    A policy with Revert is deleted, and the canary cannot go back: it halts.
+
+    The others keep what they have until a person says that they are to follow; when the
+    canary is mended, too, the deletion comes to its end.
+    """
+    await on.edit(on.limit, on_removal="Revert")
+    await on.settled()
+    on.count_anew()
+    told, canary = on.fleet.specs_written, min(on.fleet.rows)
+    on.fleet.failing = {canary}
+    await on.kubectl("delete", "conntrackpolicy", POLICY, "--wait=false")
+    await on.until_said(PolicyCondition.STALLED, "NodesFailed")
+    await nothing_more(on)
+    asked, kept = on.fleet.specs_written - told, on.fleet.at(on.limit)
+    await on.edit(on.limit, on_removal="Revert", maxFailures=2)
+    await on.until(lambda: set(on.fleet.rows) == {canary}, "all others are let go")
+    await on.fleet.recover(canary)
+    await on.until(lambda: not on.fleet.rows, "no object is left")
+    await on.gone()
+    back = on.fleet.specs_written - told
+    return f"halted: {asked} asked, {kept} as they were; then {back} told, no object"
 
 
 async def vanished(on: Stage) -> str:
@@ -254,6 +277,10 @@ EXPECTED: Final[dict[Scenario, tuple[str, range]]] = {
     fifth_wave: ("halted", range(NODES, 2 * NODES)),
     deleted: ("no object left", range(MIDDLE, MIDDLE + 3 * BUDGET)),
     reverted: ("30 told to go back", range(2 * NODES, 2 * NODES + 1)),
+    revert_fails: (
+        f"halted: 1 asked, {NODES - 1} as they were; then {NODES} told, no object",
+        range(2 * NODES, 2 * NODES + 1),
+    ),
     vanished: (f"0 writes while {NODES} were held, 1 event; then no", range(1)),
 }
 """How each ends, and how many specs are written; each node but once for an edit."""

@@ -181,6 +181,17 @@ class Stage:
         found = await self._cluster.policies()
         return next((each for each in found if each.name == POLICY), None)
 
+    async def gone(self) -> None:
+        """
+        Wait until there is no policy.
+
+        Raises:
+            TimeoutError: There still is.
+        """
+        async with asyncio.timeout(DEADLINE):
+            while await self.policy():  # noqa: ASYNC110 - another process ends it
+                await asyncio.sleep(0.05)
+
     async def uid(self) -> str:
         """
         Give the policy's UID; empty when there is none.
