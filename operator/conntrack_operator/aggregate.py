@@ -117,10 +117,11 @@ def aggregate(
     )
     fullest = _fullest(nodes)
     problems = _problems(states)
-    named = (
-        problems.nodes[0] if problems and counts.failed + counts.unreachable else None
-    )
-    said = verdict.conditions(row, row.policy, counts, losses, so_far, named)
+    worst = so_far.unwritten
+    if problems and counts.failed + counts.unreachable:
+        first = problems.nodes[0]
+        worst = f"{first.name}: {first.reason}: {first.message}"
+    said = verdict.conditions(row, row.policy, counts, losses, so_far, worst)
     return PolicyStatus(
         observed_generation=row.generation,
         halted_generation=previous.halted_generation,

@@ -40,6 +40,8 @@ class Progress:
     """Nodes whose turn has come, held until their former policy is surely gone."""
     unkept: int = 0
     """Nodes whose turn has come, held until a finalizer keeps the way back for them."""
+    unwritten: str = ""
+    """A node whose turn has come, and why it cannot be told; empty when all can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

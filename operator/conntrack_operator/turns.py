@@ -7,6 +7,7 @@ comes together.
 
 import logging
 from collections.abc import Container, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from conntrack_operator.brake import Brake
@@ -82,7 +83,22 @@ class Turns:
             logger.warning("held: policies vanished, are listed anew", extra=facts)
         self._holding = bool(many)
         waits = (each for each in (turn.again_in, held_for) if each is not None)
-        return without(turn, unproved=held, unkept=unkept), min(waits, default=None)
+        turn = self._explained(without(turn, unproved=held, unkept=unkept))
+        return turn, min(waits, default=None)
+
+    def _explained(self, turn: Wave) -> Wave:
+        """
+        Say of each policy why the first node that cannot be told cannot be.
+        """
+        progress = dict(turn.progress)
+        for each in sorted(turn.released, key=lambda each: each.node.name):
+            whose = each.policy or each.former
+            so_far = progress.get(whose.uid) if whose else None
+            why = self._writer.failure(each.node.name)
+            if whose and so_far and why and not so_far.unwritten:
+                text = f"Cannot write to {each.node.name}: {why}"
+                progress[whose.uid] = replace(so_far, unwritten=text)
+        return replace(turn, progress=progress)
 
     def written(self, outcome: Written) -> None:
         """

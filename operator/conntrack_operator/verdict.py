@@ -19,7 +19,7 @@ from conntrack_api.conditions import (
     PolicyReason,
 )
 from conntrack_api.policy import ConntrackPolicy
-from conntrack_api.policy_status import NodeCounts, ProblemNode
+from conntrack_api.policy_status import NodeCounts
 from conntrack_operator.rollout import Progress
 from conntrack_operator.rows import Loss, PolicyRow
 from conntrack_operator.wording import (
@@ -47,7 +47,7 @@ def conditions(
     counts: NodeCounts,
     losses: Sequence[Loss],
     so_far: Progress,
-    worst: ProblemNode | None = None,
+    worst: str = "",
 ) -> tuple[Condition, ...]:
     """
     Judge a policy that can be read.
@@ -58,7 +58,7 @@ def conditions(
         counts: Of the nodes that it governs.
         losses: What other policies took from it.
         so_far: How its rollout stands.
-        worst: A node that failed or is silent, to be named.
+        worst: What keeps the worst node, if any does.
 
     Returns:
         Accepted, Ready, and at most one of Reconciling and Stalled; without times.
@@ -83,17 +83,13 @@ def conditions(
     return said
 
 
-def _naming(
-    worst: ProblemNode | None, said: tuple[Condition, ...]
-) -> tuple[Condition, ...]:
+def _naming(worst: str, said: tuple[Condition, ...]) -> tuple[Condition, ...]:
     """
-    Name the worst node, in its own words, where somebody waits for it.
+    Add what keeps the worst node.
     """
-    if worst is None:
-        return said
-    text = f" {worst.name}: {worst.reason}: {worst.message}"
     return tuple(
-        replace(each, message=(each.message + text)[:MAX_MESSAGE]) for each in said
+        replace(each, message=f"{each.message} {worst}".rstrip()[:MAX_MESSAGE])
+        for each in said
     )
 
 

@@ -101,6 +101,7 @@ class Writer:
         self._own = OwnWrites()
         self._refusals = Refusals()
         self._rests = Rests(clock)
+        self._failures: dict[str, str] = {}
 
     def settle(self, rows: Mapping[str, ConntrackNodeRow]) -> float | None:
         """
@@ -130,6 +131,12 @@ class Writer:
         Say why the API server does not accept a decision; empty when it does.
         """
         return self._refusals.of(decision)
+
+    def failure(self, name: str) -> str:
+        """
+        Say why the last write to a node failed; empty when it did not.
+        """
+        return self._failures.get(name, "")
 
     async def write(self, decisions: Sequence[Decision]) -> Written:
         """
@@ -172,6 +179,7 @@ class Writer:
         """
         async with self._slots:
             await self._bucket.take()
+            self._failures.pop(decision.node.name, None)
             epoch = self._epoch()
             if epoch is None:
                 written.counts["not_ours"] += 1
@@ -236,6 +244,7 @@ class Writer:
         Count a failure, and log it; try again after a rest.
         """
         written.counts["failed"] += 1
+        self._failures[name] = str(error)
         asked = error.retry_after if isinstance(error, Unavailable) else None
         written.again(self._rests.begin(name, asked))
         logger.warning("cannot write: %s", error)

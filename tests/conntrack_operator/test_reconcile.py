@@ -28,6 +28,7 @@ from conntrack_operator.errors import (
 )
 from conntrack_operator.own_writes import PATIENCE_SECONDS
 from conntrack_operator.pacing import RETRY_SECONDS, Backoff, Doorbell
+from conntrack_operator.policies import STATUS_SECONDS
 from conntrack_operator.reconcile import PASS_SECONDS, REPORT_SECONDS, Reconciler
 from conntrack_operator.rows import FINALIZER, PolicyRow
 from conntrack_operator.testing import (
@@ -1082,6 +1083,26 @@ async def test_what_changed_no_node_is_no_change_in_the_log(
     world.cluster.answers.clear()
     await world.run(seconds=RETRY_SECONDS)
     assert "nodes changed" in caplog.messages
+
+
+async def test_policy_says_why_its_nodes_cannot_be_told(world: World) -> None:
+    """Who waits for a rollout need not find the log to learn which right is missing."""
+    world.cluster.put_policy(policy())
+    world.cluster.answers["apply"] = [Forbidden("403: may not create")] * 6
+
+    await world.run(passes=1)
+    await world.run(passes=1, seconds=STATUS_SECONDS)
+    reconciling = find(world.cluster.truth["default"].status.conditions, "Reconciling")
+    assert reconciling is not None
+    assert reconciling.message.endswith(
+        ", 3 changing. Cannot write to n1: 403: may not create"
+    )
+
+    await world.run(seconds=RETRY_SECONDS)
+    await world.settle()
+    ready = find(world.cluster.truth["default"].status.conditions, "Ready")
+    assert ready is not None
+    assert "3 of 3 nodes up to date." == ready.message
 
 
 async def test_server_that_asks_for_a_pause(world: World) -> None:
