@@ -18,6 +18,8 @@ class Figures:
     """Of all passes together."""
     writes: Counter[str] = field(default_factory=Counter)
     """Outcomes of writes to ConntrackNodes."""
+    events: Counter[str] = field(default_factory=Counter)
+    """Outcomes of events."""
     policies: Mapping[str, NodeCounts] = field(default_factory=dict)
     """Policy name to what its status says."""
     epoch: int | None = None

@@ -129,7 +129,7 @@ class Informer(Generic[Row]):
                 logger.info("version too old, listing again", extra=self._facts())
             except ClusterError as error:
                 asked = getattr(error, "retry_after", None) or 0.0
-                logger.warning("no answer: %s", error, extra=self._facts())
+                logger.warning("cannot list or watch: %s", error, extra=self._facts())
             self.last_progress = self._clock()
             if self._clock() - began >= HEALTHY_SECONDS:
                 backoff.reset()

@@ -8,6 +8,7 @@ Metrics and readiness over HTTP; served only where a port is given.
 ``conntrack_operator_passes_total``             counter  passes that have ended
 ``conntrack_operator_pass_seconds_total``       counter  time that they took
 ``conntrack_operator_writes_total``             counter  labels: outcome
+``conntrack_operator_events_total``             counter  labels: outcome
 ``conntrack_operator_policy_nodes``             gauge    labels: policy, state
 ==============================================  =======  ===========================
 """
@@ -61,22 +62,24 @@ class FiguresCollector(Collector):
         yield CounterMetricFamily(
             f"{PREFIX}_pass_seconds", "Time that passes took.", value=now.pass_seconds
         )
-        writes = CounterMetricFamily(
-            f"{PREFIX}_writes",
-            "Writes to ConntrackNodes by what came of them.",
-            labels=["outcome"],
-        )
-        for outcome, count in sorted(now.writes.items()):
-            writes.add_metric([outcome], count)
-        yield writes
+        for name, what, counts in (
+            ("writes", "Writes to ConntrackNodes", now.writes),
+            ("events", "Events that tell people what happened", now.events),
+        ):
+            outcomes = CounterMetricFamily(
+                f"{PREFIX}_{name}", f"{what} by what came of them.", labels=["outcome"]
+            )
+            for outcome, count in sorted(counts.items()):
+                outcomes.add_metric([outcome], count)
+            yield outcomes
         nodes = GaugeMetricFamily(
             f"{PREFIX}_policy_nodes",
             "Nodes of a policy by their state, as its status counts them.",
             labels=["policy", "state"],
         )
-        for name, counts in sorted(now.policies.items()):
-            for state, count in asdict(counts).items():
-                nodes.add_metric([name, state], count)
+        for policy, states in sorted(now.policies.items()):
+            for state, count in asdict(states).items():
+                nodes.add_metric([policy, state], count)
         yield nodes
 
 

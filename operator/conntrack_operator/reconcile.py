@@ -158,6 +158,7 @@ class Reconciler:
             await self._recorder.once(vanished, self._now())
             await self._recorder.nodes(self._conntrack_nodes.rows, self._now())
             self.figures.writes += counts
+            self.figures.events = self._recorder.counts
             self.figures.policies = self._policies.counts(rows)
             if counts.keys() & CHANGES:
                 facts = {**counts, "seconds": round(self._clock() - began, 3)}

@@ -2,17 +2,22 @@
 Recorder: post events, each once, and never so many that they become the problem.
 """
 
+import asyncio
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final, Protocol
 
-from conntrack_operator.errors import ClusterError
+from conntrack_operator.errors import ClusterError, Unavailable
 from conntrack_operator.events import Event, of_node
 from conntrack_operator.pacing import Clock, TokenBucket
 from conntrack_operator.rows import ConntrackNodeRow
 
 logger = logging.getLogger(__name__)
+
+EVENT_SECONDS: Final = 5.0
+"""Longest wait for an answer: whole passes wait with us."""
 
 EVENTS_PER_PASS: Final = 20
 """More at once is one incident of the fleet, and the policy's status tells it."""
@@ -40,6 +45,8 @@ class Recorder:
         self._cluster = cluster
         self._bucket = bucket
         self._clock = clock
+        self.counts: Counter[str] = Counter()
+        """Events by what came of them."""
         self._seen: dict[str, ConntrackNodeRow] = {}
         self._posted: dict[tuple[str, str], float] = {}
 
@@ -74,14 +81,25 @@ class Recorder:
     async def post(self, events: Iterable[Event], now: datetime) -> None:
         """
         Post events; one that cannot be posted is not tried again.
+
+        While nobody answers the others are not tried either: no node waits for them.
         """
         every = list(events)
-        for event in every[:EVENTS_PER_PASS]:
+        for index, event in enumerate(every[:EVENTS_PER_PASS]):
             await self._bucket.take()
             try:
-                await self._cluster.post_event(event, now)
+                async with asyncio.timeout(EVENT_SECONDS):
+                    await self._cluster.post_event(event, now)
+            except (Unavailable, TimeoutError) as error:
+                logger.warning("cannot post events: %s", str(error) or "no answer")
+                self.counts["failed"] += len(every) - index
+                return
             except ClusterError as error:
                 logger.warning("cannot post an event: %s", error)
+                self.counts["failed"] += 1
+            else:
+                self.counts["posted"] += 1
         if len(every) > EVENTS_PER_PASS:
-            left_out = len(every) - EVENTS_PER_PASS
-            logger.warning("too many events at once", extra={"left_out": left_out})
+            more = len(every) - EVENTS_PER_PASS
+            self.counts["left_out"] += more
+            logger.warning("too many events at once", extra={"more": more})

@@ -1,14 +1,16 @@
+import asyncio
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
 from conntrack_api.conditions import Condition, ConditionStatus
 from conntrack_operator.decide import decide
 from conntrack_operator.errors import Forbidden
-from conntrack_operator.events import of_node, of_vanished
+from conntrack_operator.events import Event, of_node, of_vanished
 from conntrack_operator.pacing import TokenBucket
 from conntrack_operator.plan import wish
-from conntrack_operator.recorder import EVENTS_PER_PASS, Recorder
+from conntrack_operator.recorder import EVENT_SECONDS, EVENTS_PER_PASS, Recorder
 from conntrack_operator.rows import ConntrackNodeRow
 from conntrack_operator.testing import (
     NOW,
@@ -18,6 +20,7 @@ from conntrack_operator.testing import (
     node,
     policy,
     policy_row,
+    stepped,
 )
 
 NODE = conntrack_node(spec=None)
@@ -79,9 +82,9 @@ def test_another_failure_is_another_event() -> None:
 class Told:
     """A recorder and what it has posted."""
 
-    def __init__(self) -> None:
+    def __init__(self, cluster: FakeCluster | None = None) -> None:
         """Start with a recorder that has seen nothing."""
-        self.cluster, self.time = FakeCluster(), FakeTime()
+        self.cluster, self.time = cluster or FakeCluster(), FakeTime()
         self.recorder = Recorder(
             self.cluster,
             bucket=TokenBucket(clock=self.time.clock, sleep=self.time.sleep),
@@ -172,3 +175,27 @@ async def test_event_that_is_refused_stops_nothing() -> None:
     both = (pressed, replace(pressed, name="n2", uid="2"))
 
     assert [("ConntrackPressure", "n2")] == await told.see(*both)
+    assert {"failed": 1, "posted": 1} == told.recorder.counts
+
+
+@stepped
+async def test_events_that_nobody_answers() -> None:
+    """A pass, and with it every node, waits for one of them for five seconds."""
+
+    class Silent(FakeCluster):
+        async def post_event(self, event: Event, now: datetime) -> None:
+            self.calls.append(f"{event.reason} {now:%Y}")
+            await asyncio.Event().wait()
+
+    told = Told(Silent())
+    names = [f"n{number}" for number in range(10)]
+    await told.see(*(replace(NODE, name=name, uid=name) for name in names))
+    clock = asyncio.get_running_loop().time
+    began = clock()
+
+    bad = says("Ready", "False", "NotLoaded")
+    await told.see(*(replace(bad, name=name, uid=name) for name in names))
+
+    assert [f"ApplyFailed {NOW:%Y}"] == told.cluster.calls
+    assert EVENT_SECONDS == clock() - began
+    assert {"failed": 10} == told.recorder.counts

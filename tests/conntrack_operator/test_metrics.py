@@ -25,6 +25,7 @@ async def test_metrics() -> None:
         passes=3,
         pass_seconds=1.5,
         writes=Counter(told=7, failed=1),
+        events=Counter(posted=2),
         policies={"edge": NodeCounts(matched=5, failed=2)},
         epoch=4,
         synced=True,
@@ -41,6 +42,7 @@ async def test_metrics() -> None:
         "conntrack_operator_pass_seconds_total 1.5",
         'conntrack_operator_writes_total{outcome="failed"} 1.0',
         'conntrack_operator_writes_total{outcome="told"} 7.0',
+        'conntrack_operator_events_total{outcome="posted"} 2.0',
         'conntrack_operator_policy_nodes{policy="edge",state="matched"} 5.0',
         'conntrack_operator_policy_nodes{policy="edge",state="failed"} 2.0',
     } <= lines
