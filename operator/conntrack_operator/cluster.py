@@ -88,7 +88,7 @@ class ApiCluster:
 
     async def check_kinds(self) -> None:
         """
-        Make sure that the API server serves both our kinds.
+        Make sure that both our kinds are served, and their statuses.
 
         Raises:
             KindsMissing: With the command that helps.
@@ -99,8 +99,8 @@ class ApiCluster:
         except NotFound:
             served = {}
         names = {each.get("name") for each in served.get("resources") or ()}
-        missing = sorted({policy.PLURAL, node.PLURAL} - names)
-        if missing:
+        kinds = {policy.PLURAL, node.PLURAL}
+        if missing := sorted((kinds | {f"{each}/status" for each in kinds}) - names):
             raise KindsMissing(
                 f"the API server does not serve {' and '.join(missing)} of "
                 f"{API_VERSION}: run `kubectl apply -f crds/` and start again"

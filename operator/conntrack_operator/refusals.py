@@ -5,10 +5,17 @@ Computes only; `writer` tells and asks.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from conntrack_api.node import NodeSpec
 from conntrack_operator.decide import Decision
 from conntrack_operator.plan import Revert, Tell
+
+PRUNED: Final = (
+    "The API server keeps only a part of what the node is told: its CRDs are older "
+    "than this operator; run `kubectl apply --server-side -f crds/` of this release."
+)
+"""Said of content that was accepted, and is not there as it was sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ from conntrack_operator.pacing import (
     TokenBucket,
 )
 from conntrack_operator.plan import Delete, Revert, Tell
-from conntrack_operator.refusals import Refusals
+from conntrack_operator.refusals import PRUNED, Refusals
 from conntrack_operator.rows import ConntrackNodeRow, NodeRow, PolicyRow
 from conntrack_operator.stamps import stamped
 
@@ -143,15 +143,13 @@ class Writer:
         Carry out a batch.
 
         Args:
-            decisions: Those whose turn it is. Left out is what failed a moment ago,
-                content that was refused, and an object of which the informer has not
-                shown our last write. More than a batch are put off.
+            decisions: Those whose turn it is. Left out is what failed a moment ago, was
+                refused, or was written and not shown yet; put off what is too much.
 
         Returns:
             What came of it; an object's failure never stops the others.
         """
-        written = Written()
-        ready: list[Decision] = []
+        written, ready = Written(), list[Decision]()
         for each in decisions:
             if left := self._rests.left(each.node.name):
                 written.again(left)
@@ -232,6 +230,8 @@ class Writer:
                     name, spec, current=current
                 )
                 self._own.wrote(row, self._clock())
+                if row.spec != spec:
+                    raise Invalid(PRUNED)
                 return "told" if isinstance(decision.plan, Tell) else "reverting"
             case Delete() if current is not None:
                 await self._cluster.delete_conntrack_node(current)
@@ -243,8 +243,8 @@ class Writer:
         """
         Count a failure, and log it; try again after a rest.
         """
-        written.counts["failed"] += 1
         self._failures[name] = str(error)
+        written.counts["failed"] += 1
         asked = error.retry_after if isinstance(error, Unavailable) else None
         written.again(self._rests.begin(name, asked))
         logger.warning("cannot write: %s", error)

@@ -182,15 +182,22 @@ async def test_finalizers_are_written_to_the_version_that_was_read(
 
 async def test_kinds_that_are_served(session: Callable[..., Any]) -> None:
     """Both kinds must be there; what is missing is named with what helps."""
-    both = [{"name": "conntracknodes"}, {"name": "conntrackpolicies"}]
+    every = [
+        {"name": f"{kind}{part}"}
+        for kind in ("conntracknodes", "conntrackpolicies")
+        for part in ("", "/status")
+    ]
     script = (
-        Answer(body={"resources": both}),
-        Answer(body={"resources": both[:1]}),
+        Answer(body={"resources": every}),
+        Answer(body={"resources": every[:3]}),
+        Answer(body={"resources": every[1:]}),
         Answer(status=404),
     )
     async with session(*script) as (cluster, _):
         await cluster.check_kinds()
-        with pytest.raises(KindsMissing, match="not serve conntrackpolicies of"):
+        with pytest.raises(KindsMissing, match="serve conntrackpolicies/status of"):
+            await cluster.check_kinds()
+        with pytest.raises(KindsMissing, match="not serve conntracknodes of"):
             await cluster.check_kinds()
         with pytest.raises(KindsMissing, match="kubectl apply -f crds/"):
             await cluster.check_kinds()

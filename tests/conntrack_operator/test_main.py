@@ -120,7 +120,8 @@ async def test_signal_while_it_waits_for_the_server(
 )
 async def test_a_uid_without_an_account(write_kubeconfig: KubeconfigFor) -> None:
     """A pod may run under any number; nobody asks for the name that goes with it."""
-    kinds = [{"name": each} for each in ("conntrackpolicies", "conntracknodes")]
+    names = ("conntrackpolicies", "conntracknodes")
+    kinds = [{"name": f"{each}{part}"} for each in names for part in ("", "/status")]
     async with ScriptedServer(Answer(body={"resources": kinds})) as server:
         process = await start(
             *("--kubeconfig", str(write_kubeconfig(server.url))),

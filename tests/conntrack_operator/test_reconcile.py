@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from conntrack_api.codec import policy_status_from_object
 from conntrack_api.conditions import find
-from conntrack_api.node import NodeMode
+from conntrack_api.node import NodeMode, NodeSpec
 from conntrack_api.policy import OnRemoval
 from conntrack_api.policy_status import PolicyStatus
 from conntrack_api.rollout import Rollout, Share
@@ -30,7 +30,8 @@ from conntrack_operator.own_writes import PATIENCE_SECONDS
 from conntrack_operator.pacing import RETRY_SECONDS, Backoff, Doorbell
 from conntrack_operator.policies import STATUS_SECONDS
 from conntrack_operator.reconcile import PASS_SECONDS, REPORT_SECONDS, Reconciler
-from conntrack_operator.rows import FINALIZER, PolicyRow
+from conntrack_operator.refusals import PRUNED
+from conntrack_operator.rows import FINALIZER, ConntrackNodeRow, PolicyRow
 from conntrack_operator.testing import (
     NOW,
     FakeCluster,
@@ -1137,6 +1138,28 @@ async def test_refused_content_is_not_sent_twice(world: World) -> None:
 
     world.cluster.put_policy(policy(table=LARGER))
     assert "apply n1" in await world.run()
+
+
+async def test_crd_of_an_older_release() -> None:
+    """What it cuts away is said, and not sent again and again."""
+
+    class Older(FakeCluster):
+        async def apply_conntrack_node(
+            self, name: str, spec: NodeSpec, *, current: ConntrackNodeRow | None
+        ) -> ConntrackNodeRow:
+            spec = replace(spec, soak_seconds=0)
+            return await super().apply_conntrack_node(name, spec, current=current)
+
+    world = World(Older())
+    world.cluster.put_node(node("n1"))
+    world.cluster.put_policy(policy(rollout=Rollout(soak_seconds=60)))
+    await world.settle()
+    await world.run(passes=10, seconds=60)
+
+    assert 2 * 2 >= world.cluster.calls.count("apply")  # facts first, then numbers
+    problems = world.cluster.truth["default"].status.problem_nodes
+    assert problems is not None
+    assert PRUNED == problems.nodes[0].message
 
 
 async def test_pace(world: World) -> None:
