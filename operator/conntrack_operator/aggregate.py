@@ -25,6 +25,7 @@ from conntrack_operator import verdict
 from conntrack_operator.rollout import Progress
 from conntrack_operator.rows import ConntrackNodeRow, Loss, PolicyRow
 from conntrack_operator.standing import Standing, standing
+from conntrack_operator.wording import clean
 
 MAX_FULLEST: Final = 5
 MAX_PROBLEMS: Final = 10
@@ -224,4 +225,4 @@ def _problem(state: _State, node: Governed) -> ProblemNode:
     else:
         said = row.ready if state is _State.FAILED else row.pressure
         reason, text = (said.reason, said.message) if said else ("", "")
-    return ProblemNode(name=node.name, reason=reason, message=text[:MAX_MESSAGE])
+    return ProblemNode(name=node.name, reason=reason, message=clean(text)[:MAX_MESSAGE])

@@ -24,7 +24,7 @@ from conntrack_api.conditions import (
 from conntrack_api.policy_status import PolicyStatus
 from conntrack_operator.decide import Decision
 from conntrack_operator.rows import ConntrackNodeRow, Json, PolicyRow
-from conntrack_operator.wording import of_nodes
+from conntrack_operator.wording import clean, of_nodes
 
 COMPONENT: Final = "conntrack-operator"
 """Who tells it."""
@@ -157,7 +157,7 @@ def of_node(old: ConntrackNodeRow, new: ConntrackNodeRow) -> Iterator[Event]:
                     name=new.name,
                     uid=new.uid,
                     reason=reason,
-                    message=now.message,
+                    message=clean(now.message),
                 )
 
 

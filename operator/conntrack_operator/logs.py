@@ -56,10 +56,13 @@ def formatter(form: LogFormat) -> logging.Formatter:
     """
     if form is LogFormat.TEXT:
         return TextFormatter("%(asctime)s %(levelname)-7s %(message)s")
-    return JsonFormatter(
+    found = JsonFormatter(
         "%(asctime)s %(levelname)s %(name)s %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%SZ",
         rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
     )
+    found.converter = time.gmtime
+    return found
 
 
 @dataclass(slots=True)
@@ -129,4 +132,6 @@ class TextFormatter(logging.Formatter):
             key: each for key, each in vars(record).items() if key not in _STANDARD
         }
         shown = (f"{key}={value}" for key, value in facts.items())
-        return " ".join((super().formatMessage(record), *shown))
+        text = " ".join((super().formatMessage(record), *shown))
+        # What a server said must neither forge a line nor colour a terminal.
+        return "".join(each if each.isprintable() else " " for each in text)

@@ -15,6 +15,13 @@ MAX_NAMES: Final = 3
 """Names in one sentence; more do not help anybody."""
 
 
+def clean(text: str) -> str:
+    """
+    Make one line of what a node or a server said, without codes for terminals.
+    """
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
 def listed(names: Iterable[str]) -> str:
     """
     Name a few things, and count the rest.

@@ -260,6 +260,20 @@ def test_problem_nodes_worst_first_with_the_true_total() -> None:
     assert f"{creation}: {ask}" == found.nodes[3].message
 
 
+def test_words_of_a_node_are_one_plain_line() -> None:
+    """What a node says goes to terminals of people: cut, and without codes."""
+    said = "no\r\n\x1b[31mmodule\x00\u202e" + "x" * 5000
+    row = answered(told(), ready=False, reason="NotLoaded", message=said)
+
+    status = fold(governed(row, name="a"))
+
+    assert status.problem_nodes is not None
+    text = status.problem_nodes.nodes[0].message
+    assert text.startswith("no [31mmodule xxx")
+    assert 512 == len(text)
+    assert all(each.message.isprintable() for each in status.conditions)
+
+
 def test_node_on_hold_is_a_problem_node() -> None:
     """It is named with the person's reason, or with the annotation until it answers."""
     row = held(answered(told(), ready=False, reason="OnHold", message="disk swap"))

@@ -1,5 +1,6 @@
 import json
 import logging
+from datetime import datetime, timedelta
 
 from conntrack_operator.config import LogFormat
 from conntrack_operator.logs import (
@@ -33,6 +34,23 @@ def test_json_line() -> None:
         found["message"],
         found["node"],
     )
+
+
+def test_time_has_its_zone() -> None:
+    """Lines of machines in several zones can be put in order."""
+    line = json.loads(formatter(LogFormat.JSON).format(record()))
+
+    assert datetime.fromisoformat(line["time"]).utcoffset() == timedelta()
+
+
+def test_text_line_stays_one_line() -> None:
+    """Whatever a server has said."""
+    found = record()
+    found.msg = "no\nERROR forged \x1b[31m"
+
+    line = formatter(LogFormat.TEXT).format(found)
+
+    assert "no ERROR forged  [31m node=n1" in line
 
 
 def test_text_line() -> None:
