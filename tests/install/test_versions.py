@@ -148,3 +148,24 @@ def test_the_namespace_deleted_first_leaves_what_helm_can_remove(
     assert {"customresourcedefinition"} == {
         name.partition(".")[0] for name in left(cluster)
     }
+
+
+@pytest.mark.parametrize(
+    ("sets", "words"),
+    [
+        ((), "leaves both CRDs"),
+        (("crds.keep=false",), "deletes both CRDs"),
+        (("crds.keep=false", "crds.enabled=false"), "leaves both CRDs"),
+    ],
+)
+def test_the_notes_say_what_uninstalling_leaves(
+    cluster: Cluster, sets: tuple[str, ...], words: str
+) -> None:
+    """
+    CRDs that are not the release's own stay, whatever is asked.
+    """
+    flags = [word for each in sets for word in ("--set", each)]
+
+    done = cluster.helm(*INSTALL, "--dry-run=client", *flags)
+
+    assert words in done.stdout.partition("NOTES:")[2]
