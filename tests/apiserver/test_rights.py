@@ -129,11 +129,13 @@ def status(name: str, generation: int = 1) -> dict[str, Any]:
     }
 
 
-def status_path(name: str) -> str:
+def status_path(
+    name: str, *, manager: str = "conntrack-agent", force: bool = True
+) -> str:
     """
     Give the way to a status, as agents take it.
     """
-    query = "fieldManager=conntrack-agent&force=true"
+    query = f"fieldManager={manager}{'&force=true' if force else ''}"
     return f"{KINDS}/conntracknodes/{name}/status?{query}"
 
 
@@ -460,8 +462,9 @@ def test_labels_do_not_come_in_with_a_status(agent: Caller, api: Api) -> None:
     """
     labels = {"metadata": {"labels": {"a": "b"}, "finalizers": ["a.b/c"]}}
 
-    agent.ask("PATCH", f"{NODES}/{OWN}/status", labels, MERGE)
+    code, said = agent.ask("PATCH", status_path(OWN, force=False), labels, MERGE)
 
+    assert 200 == code, said
     meta = api.send("GET", f"conntracknodes/{OWN}").body["metadata"]
     assert not {"labels", "finalizers"} & set(meta)
 
@@ -488,6 +491,19 @@ def test_a_token_of_no_pod_writes_nothing(installed: ControlPlane) -> None:
     assert "an agent's token must be that of a pod on a node" in said
 
 
+def test_an_agent_writes_under_one_name(agent: Caller) -> None:
+    """
+    The API server notes each name that has written, and an object with ten thousand of
+    them is full.
+    """
+    path = status_path(OWN, manager="another")
+
+    code, said = agent.ask("PATCH", path, status(OWN), APPLY)
+
+    assert 403 == code
+    assert "an agent writes as the field manager conntrack-agent" in said
+
+
 @pytest.mark.usefixtures("agent")
 def test_who_speaks_as_an_agent_writes_nothing(installed: ControlPlane) -> None:
     """
@@ -497,6 +513,7 @@ def test_who_speaks_as_an_agent_writes_nothing(installed: ControlPlane) -> None:
     done = installed.kubectl_run(
         *(f"--as=system:serviceaccount:{AGENTS}:{AGENT}", "apply", "--server-side"),
         *("--subresource=status", "--force-conflicts", "--filename=-"),
+        "--field-manager=conntrack-agent",
         input=json.dumps(status(OWN)),
         check=False,
     )
