@@ -124,7 +124,8 @@ def test_crds_that_are_not_kept_wait_for_a_way_back(cluster: Cluster) -> None:
     waits = cluster.get(*held)["metadata"]
     none = json.dumps({"metadata": {"finalizers": None}})
     cluster.kubectl("patch", *held, "--type=merge", "-p", none)
-    cluster.kubectl("wait", "--for=delete", *CRDS, "--timeout=60s")
+    # A CRD that has just been written may take Kubernetes five minutes to delete.
+    cluster.kubectl("wait", "--for=delete", *CRDS, "--timeout=600s")
 
     assert "deletionTimestamp" in waits
 
