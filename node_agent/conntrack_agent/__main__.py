@@ -41,6 +41,24 @@ def alive(seconds: float = HANG_SECONDS) -> None:
     faulthandler.dump_traceback_later(seconds, exit=True)
 
 
+def end_when_told(loop: Loop) -> None:
+    """
+    End after the pass under way on SIGTERM or SIGINT, but wait for no API server.
+
+    Args:
+        loop: Is to end.
+    """
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        loop.stop()
+        if loop.reporting:
+            # The kernel and the disk have everything; an answer may never come.
+            sys.exit(0)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
 def main() -> int:
     """
     Run the agent until it is told to stop.
@@ -92,12 +110,7 @@ def main() -> int:
         observe_seconds=settings.observe_seconds,
         clock=time.monotonic,
     )
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        loop.stop()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    end_when_told(loop)
     start_following(
         Follower(cluster, loop.tell, clock=time.monotonic, sleep=time.sleep),
         settings.start_seconds,

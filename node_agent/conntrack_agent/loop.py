@@ -76,6 +76,8 @@ class Loop:
         self._chance = chance
         self._news: deque[News] = deque(maxlen=1)
         self._bell: SimpleQueue[str] = SimpleQueue()
+        self.reporting = False
+        """A pass is over, and the API server has its status or is about to."""
         self._written = NodeStatus()
         self._written_uid = ""
         self._heard = False
@@ -178,6 +180,7 @@ class Loop:
         """
         Write a status; on a failure, wait before the next try.
         """
+        self.reporting = True
         try:
             self._cluster.apply_status(uid, status)
         except ClusterError as error:
@@ -189,6 +192,8 @@ class Loop:
             )
             self._retry_at = self._clock() + pause
             return
+        finally:
+            self.reporting = False
         self._backoff = Backoff()
         self._agent.reported()
         self._written, self._written_uid = status, uid

@@ -85,6 +85,48 @@ def test_it_ends_when_told_to(tmp_path: Path, number: signal.Signals) -> None:
         assert rest <= {"cluster unavailable"}
 
 
+HANGING = """
+import time
+from conntrack_agent.__main__ import end_when_told
+from conntrack_agent.agent import Agent
+from conntrack_agent.fake_kernel import FakeKernel
+from conntrack_agent.loop import Loop
+from conntrack_agent.testing import FakeJournal, conntrack_node
+
+class Silent:
+    def apply_status(self, uid, status):
+        print("asked", flush=True)
+        time.sleep(600)
+
+agent = Agent(FakeKernel(), FakeJournal(), clock=time.monotonic)
+loop = Loop(agent, Silent(), observe_seconds=60, clock=time.monotonic)
+end_when_told(loop)
+loop.tell(conntrack_node())
+loop.run(lambda: None)
+"""
+
+
+def test_its_end_waits_for_no_answer() -> None:
+    """A node that is drained while the API server is silent is not held up."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HANGING],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            assert "asked\n" == process.stdout.readline()
+            process.send_signal(signal.SIGTERM)
+
+            assert 0 == process.wait(60)
+            assert "" == process.stderr.read()
+        finally:
+            process.kill()
+
+
 def test_it_works_without_an_api_server(host: Path, tmp_path: Path) -> None:
     """A wish in the journal is carried out on the host; the end changes nothing."""
     journalled(tmp_path)
