@@ -84,6 +84,9 @@ class Loop:
         self._greeted = False
         self._heartbeat_at = 0.0
         self._retry_at = 0.0
+        self._asked_until = 0.0
+        """Before that the server has asked for no other try."""
+        self._hurry_at = 0.0
         self._backoff = Backoff()
         self._allowance = Allowance()
         self._complaint = ""
@@ -191,6 +194,7 @@ class Loop:
                 self._chance(), at_least=at_least
             )
             self._retry_at = self._clock() + pause
+            self._asked_until = self._clock() + (at_least or 0.0)
             return
         finally:
             self.reporting = False
@@ -209,9 +213,11 @@ class Loop:
         except IndexError:
             return False
         self._heard = True
-        # Whatever it is, the API server is there again; but not everybody at once.
-        soon = self._clock() + RETURN * self._chance()
-        self._retry_at = min(self._retry_at, soon)
+        if self._clock() >= self._hurry_at and self._clock() < self._retry_at:
+            # Whatever it is, the API server is there again; but not everybody at once,
+            # and not for each echo of a write that was taken and not answered.
+            self._hurry_at = self._clock() + HEARTBEAT
+            self._retry_early(RETURN * self._chance())
         if news is None:
             self._agent.gone()
             return False
@@ -222,6 +228,13 @@ class Loop:
             self._written, self._written_uid = news.status, news.uid
             self._heartbeat_at = self._clock() + HEARTBEAT * self._chance()
         # The API server is there and somebody waits for the answer.
-        self._retry_at = 0.0
+        self._retry_early(0.0)
         self._allowance = Allowance()
         return True
+
+    def _retry_early(self, seconds: float) -> None:
+        """
+        Write the status that was held up in so many seconds, or as it was asked for.
+        """
+        soon = max(self._asked_until, self._clock() + seconds)
+        self._retry_at = min(self._retry_at, soon)

@@ -33,7 +33,7 @@ from conntrack_agent.testing import (
     conntrack_node,
     node_spec,
 )
-from conntrack_api.node import ConntrackNode
+from conntrack_api.node import ConntrackNode, NodeStatus
 
 HOUR = 3600
 SEED = 20261121
@@ -170,6 +170,37 @@ def test_a_report_that_was_held_up_follows_the_first_word_of_the_server() -> Non
 
     assert 1 <= node.run(30)
     assert node.cluster.reported
+
+
+def test_an_echo_of_a_write_that_failed_is_no_reason_to_hurry() -> None:
+    """A server that takes a status and cannot answer has too much to do."""
+    node = Node()
+    node.cluster.refuse_status = Unreachable("timed out")
+    node.loop.tell(conntrack_node())
+    seen = 0
+
+    def echo(number: int) -> None:
+        nonlocal seen
+        if len(node.cluster.requests) > seen:
+            seen = len(node.cluster.requests)
+            heard = NodeStatus(heartbeat=f"2026-01-01T00:{number % 60:02}:00Z")
+            node.loop.tell(conntrack_node(status=heard))
+
+    assert node.run(HOUR, echo) <= 40 + HOUR / HEARTBEAT
+
+
+@pytest.mark.parametrize("revision", ["r1", "r2"])
+def test_what_the_server_asks_for_is_the_least(revision: str) -> None:
+    """Neither its own events nor a new wish are earlier than ``Retry-After``."""
+    node = Node()
+    node.cluster.refuse_status = Overloaded("429", 600.0)
+    node.loop.tell(conntrack_node())
+    assert 1 == node.run(PAUSE)
+    wish = conntrack_node(node_spec(revision=revision), generation=int(revision[1]))
+
+    assert 0 == node.run(590, lambda _number: node.loop.tell(wish))
+    node.cluster.refuse_status = None
+    assert 1 <= node.run(30)
 
 
 def test_a_wish_need_not_wait_for_the_pause() -> None:
