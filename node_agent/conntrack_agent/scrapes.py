@@ -72,9 +72,13 @@ class Server(socketserver.TCPServer):
 
     def get_request(self) -> tuple[socket.socket, object]:
         """
-        Take the next connection.
+        Take the next connection; without a file to spare it is still there afterwards.
         """
-        connection, client = super().get_request()
+        try:
+            connection, client = super().get_request()
+        except OSError:
+            self._sleep(PAUSE)
+            raise
         connection.settimeout(self._patience)
         return connection, client
 

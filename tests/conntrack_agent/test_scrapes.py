@@ -1,10 +1,13 @@
 """The port where metrics are read: what it costs, whoever connects to it."""
 
 import errno
+import os
+import resource
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPConnection, RemoteDisconnected
 
 import pytest
@@ -99,6 +102,31 @@ def test_a_client_that_hangs_up_is_no_news(
     assert 200 == scrape(server)
 
     assert ("", "") == capfd.readouterr()
+
+
+def test_without_a_file_to_spare_it_rests_and_goes_on(
+    server: Server, rests: list[float]
+) -> None:
+    """A connection that cannot be taken stays, and must not be asked for in a loop."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    spare: list[int] = []
+    with socket.socket() as client:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno() + 9, limits[1]))
+        try:
+            with suppress(OSError):
+                while True:
+                    spare.append(os.dup(client.fileno()))
+            client.connect(place(server))
+            until = time.monotonic() + 60
+            while not rests and time.monotonic() < until:
+                time.sleep(0.001)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            for each in spare:
+                os.close(each)
+
+    assert PAUSE == rests[0]
+    assert 200 == scrape(server)
 
 
 def test_what_is_ours_to_mend_is_said(capfd: pytest.CaptureFixture[str]) -> None:
