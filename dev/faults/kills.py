@@ -21,6 +21,14 @@ MOMENTS: Final[tuple[Moment, ...]] = ("before", "after")
 
 STEP = 1000
 
+OF_A: Final = {
+    "node": "of a node",
+    "policy": "of a policy",
+    "event": "of an event",
+    "agents": "of the agents",
+}
+"""Kinds of writes, as they are told."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -84,7 +92,7 @@ async def rollout(
         sent += Counter(write.kind for write in each.gate.seen.writes)
     write = killed[0] if killed else None
     return Outcome(
-        fault=f"{moment} write {number}, of a {write.kind}" if write else "none",
+        fault=f"{moment} write {number}, {OF_A[write.kind]}" if write else "none",
         told=on.fleet.specs_written - before,
         most=on.fleet.most,
         sent=sent,

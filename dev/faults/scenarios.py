@@ -150,6 +150,25 @@ async def fifth_wave(on: Stage) -> str:
     return f"halted: {new} at B, {failed} failed, {kept} at A; then all at C"
 
 
+async def paused(on: Stage) -> str:
+    """
+    The rollout is paused in the middle, and goes on later.
+
+    Those that were told end with it; nobody else is told until the next edit.
+    """
+    await on.edit(on.limit + STEP)
+    await on.until(lambda: on.fleet.at(on.limit) >= MIDDLE, "the middle")
+    await on.edit(on.limit, maxUnavailable=0)
+    await on.until_said(PolicyCondition.READY, "not Paused")
+    await on.until(lambda: on.fleet.changing == 0, "the agents have answered")
+    before = on.fleet.at(on.limit)
+    await nothing_more(on)
+    more = on.fleet.at(on.limit) - before
+    await on.edit(on.limit)
+    await on.settled()
+    return f"{more} more of {NODES - before} while paused; then all at B"
+
+
 async def deleted(on: Stage) -> str:
     """
     The policy is deleted; with Keep the objects go, and no node is told anything more.
@@ -275,6 +294,7 @@ EXPECTED: Final[dict[Scenario, tuple[str, range]]] = {
     outage: ("all at B", range(NODES, NODES + 1)),
     there_and_back: ("all at A", range(NODES + MIDDLE, 2 * NODES + 1)),
     fifth_wave: ("halted", range(NODES, 2 * NODES)),
+    paused: ("0 more of", range(NODES + MIDDLE, 3 * NODES)),
     deleted: ("no object left", range(MIDDLE, MIDDLE + 3 * BUDGET)),
     reverted: ("30 told to go back", range(2 * NODES, 2 * NODES + 1)),
     revert_fails: (

@@ -14,6 +14,7 @@ from faults.scenarios import (
     Scenario,
     compaction,
     killed_leader,
+    paused,
     paused_leader,
     play,
     unexpected,
@@ -27,8 +28,8 @@ SAMPLE = 20
 """In `make test` the operator is killed at each so manieth write only."""
 
 
-SLOW = {paused_leader, killed_leader, compaction, vanished}
-"""They wait for a lease to end, for an API server or a second list: `make faults`."""
+SLOW = {paused_leader, killed_leader, compaction, paused, vanished}
+"""They wait for a lease to end, an API server, a second list, or that nothing comes."""
 
 PLAYED = [
     pytest.param(
