@@ -5,7 +5,7 @@ Time and chance come in as arguments, so that tests own both.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from random import Random
 from typing import Final
 
@@ -165,14 +165,16 @@ class Rests:
         self._clock = clock
         self._until: dict[str, float] = {}
         self._all_until = clock()
+        self._why: dict[str, str] = {}
 
-    def begin(self, name: str, asked: float | None = None) -> float:
+    def begin(self, name: str, asked: float | None = None, *, why: str = "") -> float:
         """
         Let something rest that failed.
 
         Args:
             name: What.
             asked: Seconds that the server asks for; then the others rest, too.
+            why: What went wrong.
 
         Returns:
             Seconds until the next attempt.
@@ -181,9 +183,29 @@ class Rests:
         pause = asked or RETRY_SECONDS
         self._until = {key: each for key, each in self._until.items() if each > now}
         self._until[name] = now + pause
+        if why:
+            self._why[name] = why
         if asked:
             self._all_until = now + pause
         return pause
+
+    def why(self, name: str) -> str:
+        """
+        Say what went wrong the last time; empty when nothing did.
+        """
+        return self._why.get(name, "")
+
+    def forget_all_but(self, names: Container[str]) -> None:
+        """
+        Forget what went wrong with all that nobody tries any more.
+        """
+        self._why = {name: why for name, why in self._why.items() if name in names}
+
+    def tried(self, name: str) -> None:
+        """
+        Forget what went wrong the last time, since there is another one.
+        """
+        self._why.pop(name, None)
 
     def left(self, name: str) -> float:
         """

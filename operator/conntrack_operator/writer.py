@@ -101,7 +101,6 @@ class Writer:
         self._own = OwnWrites()
         self._refusals = Refusals()
         self._rests = Rests(clock)
-        self._failures: dict[str, str] = {}
 
     def settle(self, rows: Mapping[str, ConntrackNodeRow]) -> float | None:
         """
@@ -136,7 +135,7 @@ class Writer:
         """
         Say why the last write to a node failed; empty when it did not.
         """
-        return self._failures.get(name, "")
+        return self._rests.why(name)
 
     async def write(self, decisions: Sequence[Decision]) -> Written:
         """
@@ -150,6 +149,7 @@ class Writer:
             What came of it; an object's failure never stops the others.
         """
         written, ready = Written(), list[Decision]()
+        self._rests.forget_all_but({each.node.name for each in decisions})
         for each in decisions:
             if left := self._rests.left(each.node.name):
                 written.again(left)
@@ -177,7 +177,7 @@ class Writer:
         """
         async with self._slots:
             await self._bucket.take()
-            self._failures.pop(decision.node.name, None)
+            self._rests.tried(decision.node.name)
             epoch = self._epoch()
             if epoch is None:
                 written.counts["not_ours"] += 1
@@ -243,8 +243,7 @@ class Writer:
         """
         Count a failure, and log it; try again after a rest.
         """
-        self._failures[name] = str(error)
         written.counts["failed"] += 1
         asked = error.retry_after if isinstance(error, Unavailable) else None
-        written.again(self._rests.begin(name, asked))
+        written.again(self._rests.begin(name, asked, why=str(error)))
         logger.warning("cannot write: %s", error)

@@ -1106,6 +1106,22 @@ async def test_policy_says_why_its_nodes_cannot_be_told(world: World) -> None:
     assert "3 of 3 nodes up to date." == ready.message
 
 
+async def test_node_that_comes_back_has_no_past(world: World) -> None:
+    """What went wrong with a node that is gone is not said of the next of its name."""
+    world.cluster.put_policy(policy())
+    world.cluster.answers["apply"] = [Forbidden("403: may not create")] * 3
+    await world.run(passes=1)
+    world.cluster.delete_node("n1")
+    await world.run(passes=2, seconds=STATUS_SECONDS)
+
+    world.cluster.put_node(node("n1", uid="another"))
+    await world.run(passes=1, seconds=STATUS_SECONDS)
+
+    ready = find(world.cluster.truth["default"].status.conditions, "Ready")
+    assert ready is not None
+    assert "Cannot write" not in ready.message
+
+
 async def test_server_that_asks_for_a_pause(world: World) -> None:
     """Nobody is told anything until it is over, however often the bell rings."""
     world.cluster.put_policy(policy())
