@@ -8,6 +8,10 @@ import re
 
 _NOTICE = "{{- /* Written by `make docs` from crds/. Do not edit. */ -}}"
 
+_PLAIN = re.compile(
+    r"(?m)^(metadata:\n  name: \S+\n)"
+    r"  annotations:\n    conntrack\.dev/version: \S+\n(?=spec:)"
+)
 _HEAD = """\
   labels:
     {{- include "conntrack.labels" (dict "root" . "component" "crds") | nindent 4 }}
@@ -31,12 +35,12 @@ def chart_crd(text: str) -> str:
 
     Raises:
         ValueError: The text would mean something to the template engine, or has
-            labels or annotations of its own.
+            metadata besides a name and its version.
     """
     if "{{" in text:
         raise ValueError("a CRD must not hold two opening braces")
-    head = re.search(r"(?m)^metadata:\n  name: \S+\n(?=spec:)", text)
+    head = _PLAIN.search(text)
     if head is None:
-        raise ValueError("a CRD must have a name for all its metadata")
-    body = text[: head.end()] + _HEAD + text[head.end() :]
+        raise ValueError("a CRD must have a name and its version for all its metadata")
+    body = text[: head.start()] + head[1] + _HEAD + text[head.end() :]
     return f"{_NOTICE}\n{{{{- if .Values.crds.enabled }}}}\n{body}{{{{- end }}}}\n"

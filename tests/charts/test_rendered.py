@@ -353,6 +353,11 @@ def test_crds_are_those_of_the_checkout(helm: Helm, name: str) -> None:
     without = helm.render("crds.enabled=false")
 
     assert wanted["spec"] == kept["spec"] == loose["spec"]
+    # By this the chart knows CRDs that kubectl applied.
+    about = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    version = {"conntrack.dev/version": about["appVersion"]}
+    assert version == wanted["metadata"]["annotations"]
+    assert version.items() <= kept["metadata"]["annotations"].items()
     assert "keep" == kept["metadata"]["annotations"]["helm.sh/resource-policy"]
     assert "helm.sh/resource-policy" not in loose["metadata"]["annotations"]
     assert "CustomResourceDefinition" not in {each["kind"] for each in without}

@@ -61,6 +61,15 @@ def test_what_an_installed_cluster_refuses(cluster: Cluster) -> None:
     assert "is of version 0.0.1 where this chart needs 0.1.0" in older
 
 
+def test_crds_may_be_those_of_the_checkout(cluster: Cluster) -> None:
+    """
+    Whoever forbids charts to touch CRDs applies the plain files, and that is enough.
+    """
+    cluster.kubectl("apply", "--server-side", "-f", "crds/")
+
+    cluster.helm(*INSTALL, "--set", "crds.enabled=false")
+
+
 def test_a_namespace_that_refuses_agents_is_named(cluster: Cluster) -> None:
     """
     No agent would start there, and only the DaemonSet's events would say so.
