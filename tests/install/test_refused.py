@@ -70,6 +70,19 @@ def test_crds_may_be_those_of_the_checkout(cluster: Cluster) -> None:
     cluster.helm(*INSTALL, "--set", "crds.enabled=false")
 
 
+def test_a_second_release_is_refused_whoever_made_the_crds(cluster: Cluster) -> None:
+    """
+    CRDs that kubectl applied name no release; what the first release is made of does.
+    """
+    cluster.kubectl("apply", "--server-side", "-f", "crds/")
+    cluster.helm(*INSTALL, "--set", "crds.enabled=false")
+
+    second = refusal(cluster, "crds.enabled=false", release="second")
+    cluster.helm(*INSTALL, "--set", "crds.enabled=false")
+
+    assert f"the release {RELEASE} in namespace {SYSTEM}, and one" in second
+
+
 def test_a_namespace_that_refuses_agents_is_named(cluster: Cluster) -> None:
     """
     No agent would start there, and only the DaemonSet's events would say so.
