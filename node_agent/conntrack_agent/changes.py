@@ -39,6 +39,13 @@ class Change:
         """
         return f"{self.setting} {self.before} -> {self.after}"
 
+    @property
+    def found(self) -> str:
+        """
+        Say what is wrong: ``nf_conntrack_max is 65536 instead of 262144``.
+        """
+        return f"{self.setting} is {self.before} instead of {self.after}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:

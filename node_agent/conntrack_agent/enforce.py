@@ -234,7 +234,7 @@ class Enforcer:
             baseline=memory.baseline,
             failures=difference.refusals,
             pending=tuple(str(change) for change in difference.changes),
-            drifted=tuple(str(change) for change in drifted),
+            drifted=tuple(change.found for change in drifted),
             writer=self._suspects.name(drifted, memory.baseline, cores),
             contended=self._corrections.contended,
             journal=journal or self._notes.complaint,

@@ -51,11 +51,7 @@ def judge(
     Returns:
         What failed, with the numbers; empty when nothing did.
     """
-    gone = [
-        f"{each.setting} is {each.before} instead of {each.after}"
-        for each in changes
-        if each.setting in trial.previous
-    ]
+    gone = [each.found for each in changes if each.setting in trial.previous]
     if gone:
         more = f" and {len(gone) - MOST_NAMED} more" if gone[MOST_NAMED:] else ""
         return f"values did not stay: {', '.join(gone[:MOST_NAMED])}{more}"

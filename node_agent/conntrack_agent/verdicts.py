@@ -57,7 +57,7 @@ def ready(spec: NodeSpec, generation: int, found: Findings) -> Condition:
         return answer(_FALSE, hard[0].reason, f"not as asked: {_listed(hard)}")
     if found.contended and found.drifted:
         message = (
-            f"somebody else keeps changing {', '.join(found.drifted)}; "
+            f"somebody else keeps changing values: {', '.join(found.drifted)}; "
             "corrected 3 times in the last hour, hands off until it is over"
         )
         return answer(_FALSE, NodeReason.CONTENDED, message)

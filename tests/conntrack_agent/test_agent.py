@@ -700,7 +700,7 @@ def test_drift_is_put_back_late_and_told() -> None:
     drifted = said(status, NodeCondition.DRIFTED)
     assert ("False", "Pending") == (said(status).status, reason(status))
     assert ("True", "ExternalWriter") == (drifted.status, drifted.reason)
-    assert f"{ESTABLISHED} 1 -> 86400" in drifted.message
+    assert f"{ESTABLISHED} is 1 instead of 86400" in drifted.message
 
     status = node.run()
     assert 86400 == node.kernel.value(TIMEOUT)
@@ -768,7 +768,8 @@ def test_a_day_of_war_costs_few_writes(every: int) -> None:
     for first in times:
         assert sum(1 for each in times if 0 <= each - first < HOUR) <= PER_HOUR
     assert "Contended" == reason(status)
-    assert f"{ESTABLISHED} 1 -> 86400" in said(status, NodeCondition.DRIFTED).message
+    message = said(status, NodeCondition.DRIFTED).message
+    assert f"{ESTABLISHED} is 1 instead of 86400" in message
 
 
 def test_the_likely_writer_is_named() -> None:
@@ -781,7 +782,7 @@ def test_the_likely_writer_is_named() -> None:
     message = said(node.run(), NodeCondition.DRIFTED).message
 
     assert "changed by somebody else (the numbers are kube-proxy's" in message
-    assert message.endswith(f": {MAX} 131072 -> 262144")
+    assert message.endswith(f": {MAX} is 131072 instead of 262144")
 
 
 def test_the_line_of_a_file_is_named(tmp_path: Path) -> None:

@@ -97,13 +97,18 @@ def failure(reason: NodeReason, message: str = "because") -> Failure:
             ),
         ),
         (
-            replace(DONE, drifted=("a 1 -> 2",), pending=("a 1 -> 2",), contended=True),
+            replace(
+                DONE,
+                drifted=("a is 1 instead of 2",),
+                pending=("a 1 -> 2",),
+                contended=True,
+            ),
             (
                 "False",
                 "Contended",
                 (
-                    "somebody else keeps changing a 1 -> 2; corrected 3 times in the "
-                    "last hour, hands off until it is over"
+                    "somebody else keeps changing values: a is 1 instead of 2; "
+                    "corrected 3 times in the last hour, hands off until it is over"
                 ),
             ),
         ),
@@ -273,7 +278,7 @@ def test_five_points_of_fill_are_worth_a_write(
         status(Findings(applied_revision="r2")),
         status(replace(DONE, baseline={ESTABLISHED: 600})),
         status(replace(DONE, failures=(failure(NodeReason.UNSUPPORTED),))),
-        status(replace(DONE, drifted=("a 1 -> 2",), pending=("a 1 -> 2",))),
+        status(replace(DONE, drifted=("a is 1 instead of 2",), pending=("a 1 -> 2",))),
         status(kernel=FakeKernel(limit=131072)),
         status(kernel=FakeKernel(buckets=131072)),
         replace(status(), observed_generation=8),
