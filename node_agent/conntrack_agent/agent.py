@@ -87,7 +87,8 @@ class Agent:
         )
         self._growing = Growing(self._notes)
         self._walk = Walk(sources.entries, clock)
-        self._refused: Accepted | None = None
+        self._defended: Accepted | None = None
+        """What older versions were refused for: that is said once."""
         self._heard_of = ""
         self._last = NodeStatus()
 
@@ -127,12 +128,12 @@ class Agent:
         if known and known.outranks(offered):
             if back:
                 self._notes.save(replace(self._notes.memory, absent=False))
-            if self._refused != offered:
+            if self._defended != known:
                 log.warning(
                     "older version refused",
                     extra={"known": str(known), "offered": str(offered)},
                 )
-            self._refused = offered
+            self._defended = known
             return back
         first = self._heard_of != node.uid
         if first:
