@@ -70,17 +70,17 @@ def longest(table: EntryTable) -> dict[tuple[int, int, int], int]:
 
 def over(table: EntryTable, seconds: int = 3600, *, of: int = 0) -> int:
     """
-    How many entries are longer than that, of so many at least.
+    How many entries are longer than that, of so many in all; 0: of any number.
 
     All namespaces share their buckets: when somebody else resizes them in the middle,
-    some entries are not seen, and the table is read again.
+    some entries are not seen or seen twice, and the table is read again.
     """
     for _ in range(20):
         seen = number = 0
         while (part := table.read(lambda *_: seconds)) is not None:
             seen += part[0]
             number += len(part[1])
-        if seen >= of:
+        if seen == of or not of:
             return number
     raise AssertionError(f"{seen} entries of {of}")
 
