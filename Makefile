@@ -23,62 +23,41 @@ $(READY): requirements/dev.txt pyproject.toml dev/setup.sh
 	@sh dev/setup.sh $(PYTHON) $(VENV)
 	@touch $@
 
-.PHONY: setup
-setup: $(READY) ## Make the virtual environment from the lock file (hashes checked)
-
-.PHONY: faults
-faults: $(READY) ## Kill agent and operator at every write, fill a table; an hour
-	@$(BIN)/python -m pytest -m faults tests/conntrack_agent tests/conntrack_operator tests/flow $(PYTEST)
-
-.PHONY: kernels
-kernels: $(READY) ## Run the agent on real kernels in an emulator; minutes
-	@$(BIN)/python -m pytest -m kernels tests/kernels $(PYTEST)
-
 .PHONY: demo
 demo: $(READY) ## Run the product for real on this machine (HOLD=1 keeps it open)
 	@$(BIN)/python -m demo $(if $(HOLD),--hold)
 
 .PHONY: test
-test: lint contracts control-plane ## Lint, types, contracts, and every test
+test: lint ## Lint, types, contracts, and every test
+	@$(BIN)/python -m control_plane build >/dev/null || [ "$$CONNTRACK_REQUIRE_APISERVER" != 1 ]
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST)
 
-.PHONY: control-plane
-control-plane: $(READY) ## Build etcd and Kubernetes, once; minutes
-	@$(BIN)/python -m control_plane build >/dev/null || [ "$$CONNTRACK_REQUIRE_APISERVER" != 1 ]
-
 .PHONY: lint
-lint: $(READY) ## Format check, linter and types
+lint: $(READY) ## Format check, linter, types, and who may import whom
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-
-.PHONY: contracts
-contracts: $(READY) ## Who may import whom
 	@$(BIN)/lint-imports
 
 .PHONY: fmt
-fmt: $(READY) ## Format and mend what can be mended
+fmt: $(READY) ## Format, mend what can be mended, and write the generated pages
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+	@$(BIN)/python -m generate
 
 .PHONY: bench
 bench: $(READY) ## Memory, CPU and the time from kubectl apply to the kernel
 	@$(BIN)/python -m bench
 
-.PHONY: scale
-scale: $(READY) ## What the operator costs with thousands of nodes; an hour
-	@$(BIN)/python -m scale
+.PHONY: kernels
+kernels: $(READY) ## Run the agent on real kernels in an emulator; minutes
+	@$(BIN)/python -m pytest -m kernels tests/kernels $(PYTEST)
+
+.PHONY: faults
+faults: $(READY) ## Kill agent and operator at every write, fill a table; an hour
+	@$(BIN)/python -m pytest -m faults tests/conntrack_agent tests/conntrack_operator tests/flow $(PYTEST)
 
 .PHONY: image
 image: $(READY) ## Build both container images (BASE=image TAG=tag)
 	@$(BIN)/python -m image --base "$(BASE)" --tag "$(TAG)"
-
-.PHONY: e2e
-e2e: $(READY) ## Install into a real node of this machine (or KUBECONFIG=file)
-	@CONNTRACK_E2E_KUBECONFIG="$(E2E_KUBECONFIG)" CONNTRACK_E2E_VALUES="$(E2E_VALUES)" \
-	  $(BIN)/python -m pytest -m e2e tests/e2e $(PYTEST)
-
-.PHONY: e2e-kind
-e2e-kind: $(READY) ## The same for a node of kind (KIND_NODE_IMAGE=image)
-	@CONNTRACK_E2E_KIND=1 $(BIN)/python -m pytest -m e2e tests/e2e $(PYTEST)
 
 $(SCAN): $(READY) requirements/scan.txt
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .scan
@@ -94,14 +73,11 @@ scan: $(SCAN) ## Hold the chart against helm, kubeconform, checkov and an API se
 	@CONNTRACK_HELM=$$($(BIN)/python -m programs build helm-3) \
 	  $(BIN)/python -m pytest -q -m "not e2e" tests/charts tests/install $(PYTEST)
 
-.PHONY: docs
-docs: $(READY) ## Write the generated pages
-	@$(BIN)/python -m generate
+.PHONY: e2e
+e2e: $(READY) ## Install into a real node of this machine (or KUBECONFIG=file)
+	@CONNTRACK_E2E_KUBECONFIG="$(E2E_KUBECONFIG)" CONNTRACK_E2E_VALUES="$(E2E_VALUES)" \
+	  $(BIN)/python -m pytest -m e2e tests/e2e $(PYTEST)
 
-.PHONY: lock
-lock: $(READY) ## Choose dependency versions anew, a week old at least
-	@sh dev/lock.sh $(BIN)/uv
-
-.PHONY: clean
-clean: ## Remove what was built in the checkout; caches outside it stay
-	rm -rf $(VENV) .scan .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+.PHONY: e2e-kind
+e2e-kind: $(READY) ## The same for a node of kind (KIND_NODE_IMAGE=image)
+	@CONNTRACK_E2E_KIND=1 $(BIN)/python -m pytest -m e2e tests/e2e $(PYTEST)

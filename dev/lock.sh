@@ -1,14 +1,14 @@
 #!/bin/sh
-# Choose dependency versions anew: lock.sh UV
+# Choose dependency versions anew: sh dev/lock.sh
 # Nothing younger than a week is taken: most poisoned releases are found by then.
 set -eu
-uv=$1
+uv=.venv/bin/uv
 week_ago=$(date -u -d '7 days ago' +%Y-%m-%dT00:00:00Z)
 
 lock() {
     "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
         --no-emit-index-url --no-emit-find-links --exclude-newer "$week_ago" \
-        --custom-compile-command "make lock" pyproject.toml "$@"
+        --custom-compile-command "sh dev/lock.sh" pyproject.toml "$@"
 }
 
 lock --upgrade --extra agent --output-file requirements/agent.txt
@@ -18,4 +18,4 @@ lock --upgrade --all-extras --group dev -c requirements/operator.txt --output-fi
 # The scanner of `make scan` has close to a hundred dependencies, and a place of its own.
 echo "checkov" | "$uv" pip compile --quiet --upgrade --universal --python-version 3.11 \
     --generate-hashes --no-emit-index-url --no-emit-find-links --exclude-newer "$week_ago" \
-    --custom-compile-command "make lock" --output-file requirements/scan.txt -
+    --custom-compile-command "sh dev/lock.sh" --output-file requirements/scan.txt -

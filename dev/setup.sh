@@ -6,7 +6,7 @@ python=$1 venv=$2
 say() { printf '%s\n' "$*" >&2; }
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || {
-    say "setup: $python is missing or older than Python 3.11; install it, or run: make setup PYTHON=/path/to/python3"
+    say "setup: $python is missing or older than Python 3.11; install it, or name another one: make test PYTHON=/path/to/python3"
     exit 3
 }
 if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then

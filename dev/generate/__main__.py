@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         if check:
             name = path.relative_to(ROOT)
-            print(f"{name} is out of date; run: make docs", file=sys.stderr)
+            print(f"{name} is out of date; run: make fmt", file=sys.stderr)
             outdated = EXIT_OUTDATED
         else:
             path.write_text(text)

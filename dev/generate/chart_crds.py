@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 
-_NOTICE = "{{- /* Written by `make docs` from crds/. Do not edit. */ -}}"
+_NOTICE = "{{- /* Written by `make fmt` from crds/. Do not edit. */ -}}"
 
 _PLAIN = re.compile(
     r"(?m)^(metadata:\n  name: \S+\n)"

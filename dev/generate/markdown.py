@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-NOTICE = "<!-- Written by `make docs`. Do not edit. -->"
+NOTICE = "<!-- Written by `make fmt`. Do not edit. -->"
 """First line of every page."""
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def test_the_pages_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
     """
-    ``make docs`` would change nothing.
+    ``make fmt`` would change nothing.
     """
     code = main(["--check"])
 
@@ -42,7 +42,7 @@ def test_an_outdated_page_is_named_and_written_anew(
     said = capsys.readouterr().err
     wrote = path.exists(), main([]), path.read_text(), main(["--check"])
 
-    assert (1, "page.md is out of date; run: make docs\n") == (before, said)
+    assert (1, "page.md is out of date; run: make fmt\n") == (before, said)
     assert (False, 0, "new\n", 0) == wrote
 
 
