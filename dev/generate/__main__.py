@@ -20,7 +20,7 @@ from generate.settings_page import settings_page
 from generate.sizing_page import sizing_page
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "conntrack-operator"
@@ -51,12 +51,19 @@ def pages() -> dict[Path, str]:
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    pages: Callable[[], Mapping[Path, str]] = pages,
+    root: Path = ROOT,
+) -> int:
     """
     Write the pages, or compare them.
 
     Args:
         arguments: Words of the command line; ``None`` means those of this process.
+        pages: Gives what should be: file to text.
+        root: What the names of files are told from.
 
     Returns:
         Exit code: 0 written, or up to date; 1 a page is not.
@@ -71,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if path.exists() and path.read_text() == text:
             continue
         if check:
-            name = path.relative_to(ROOT)
+            name = path.relative_to(root)
             print(f"{name} is out of date; run: make fmt", file=sys.stderr)
             outdated = EXIT_OUTDATED
         else:

@@ -5,6 +5,7 @@ The pages that are made from the contract are as the contract is now.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 from conntrack_api.settings import SETTINGS
@@ -27,20 +28,17 @@ def test_the_pages_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_outdated_page_is_named_and_written_anew(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """
     Comparing writes nothing and says what to run; writing makes it right.
     """
     path = tmp_path / "page.md"
-    monkeypatch.setattr("generate.__main__.ROOT", tmp_path)
-    monkeypatch.setattr("generate.__main__.pages", lambda: {path: "new\n"})
+    run = partial(main, pages=lambda: {path: "new\n"}, root=tmp_path)
 
-    before = main(["--check"])
+    before = run(["--check"])
     said = capsys.readouterr().err
-    wrote = path.exists(), main([]), path.read_text(), main(["--check"])
+    wrote = path.exists(), run([]), path.read_text(), run(["--check"])
 
     assert (1, "page.md is out of date; run: make fmt\n") == (before, said)
     assert (False, 0, "new\n", 0) == wrote
