@@ -33,6 +33,8 @@ pytestmark = pytest.mark.e2e
 ENFORCE = "pod-security.kubernetes.io/enforce"
 MOUNT = "/template/spec/containers/0/volumeMounts/0"
 """Of the template: that of the host's ``/proc/sys/net``."""
+STATE = "/template/spec/volumes/2/hostPath/path"
+"""Of the template: the journal's folder. The chart refuses some that do here."""
 QUOTA = {
     "apiVersion": "v1",
     "kind": "ResourceQuota",
@@ -113,7 +115,7 @@ def test_a_state_directory_that_cannot_be_mounted_is_said(governed: Cluster) -> 
     file = governed.layout.folder / "file"
     file.touch()
 
-    bad(governed, f"agent.stateDir={file}")
+    change(governed, "replace", STATE, str(file))
 
     events = ("get", "events", "-n", AGENTS, "--field-selector=reason=FailedMount")
     wait(
@@ -145,7 +147,7 @@ def test_a_state_directory_that_cannot_be_written_is_said(governed: Cluster) -> 
     """
     The agent writes nothing, since the way back could not be written down, and says so.
     """
-    bad(governed, "agent.stateDir=/sys/kernel")
+    change(governed, "replace", STATE, "/sys/kernel")
 
     wait(
         lambda: ready(governed).get("reason") == "JournalUnavailable",
