@@ -51,10 +51,10 @@ def cluster() -> Iterator[Cluster]:
     """
     Bring up the cluster, or take the one that was named.
     """
-    given = os.environ.get(KUBECONFIG)
     try:
-        if given:
-            with somebody_elses(Path(given).absolute()) as cluster:
+        named_file(VALUES)
+        if given := named_file(KUBECONFIG):
+            with somebody_elses(given) as cluster:
                 yield cluster
             return
         with nested_node() if os.environ.get(KIND) == "1" else real_node() as node:
@@ -65,13 +65,35 @@ def cluster() -> Iterator[Cluster]:
         pytest.exit(str(error), returncode=1)
 
 
+def named_file(variable: str) -> Path | None:
+    """
+    Find the file that a variable of the command line names; nothing named is fine.
+
+    Raises:
+        NodeUnavailable: It is not there. kubectl would take another cluster then.
+    """
+    word = variable.removeprefix("CONNTRACK_E2E_")
+    if not (given := os.environ.get(variable)):
+        return None
+    if variable == VALUES and not os.environ.get(KUBECONFIG):
+        raise NodeUnavailable(
+            f"{word} goes with KUBECONFIG: a node of our own has its own"
+        )
+    file = Path(given).absolute()
+    if not file.exists():
+        raise NodeUnavailable(f"{word}: no file {file}")
+    return file
+
+
 @contextmanager
 def somebody_elses(kubeconfig: Path) -> Iterator[Cluster]:
     """
     Take a cluster that runs already, touch nothing of it, and leave nothing there.
 
     Raises:
-        NodeUnavailable: It has a conntrack-operator, which would be changed.
+        NodeUnavailable:
+            It does not answer, or has what we would change and remove: a
+            conntrack-operator, or a namespace of the same name.
     """
     kubectl = shutil.which("kubectl")
     cluster = Cluster(
@@ -79,11 +101,18 @@ def somebody_elses(kubeconfig: Path) -> Iterator[Cluster]:
         kubectl_program=Path(kubectl) if kubectl else find_binaries().kubectl,
         helm_program=find_program("helm"),
     )
-    there = cluster.kubectl("get", "--ignore-not-found", "-o", "name", *CRDS)
+    spaces = (f"namespace/{SYSTEM}", f"namespace/{AGENTS}")
+    words = ("get", "--ignore-not-found", "-o", "name", *CRDS, *spaces)
+    try:
+        there = cluster.kubectl(*words)
+    except NodeFailed as error:
+        said = str(error).splitlines()[-1]
+        raise NodeUnavailable(
+            f"the cluster that KUBECONFIG={kubeconfig} names does not answer: {said}"
+        ) from error
     if there:
         raise NodeUnavailable(
-            "this cluster has a conntrack-operator, or its CRDs, and this run would "
-            f"upgrade and remove them: {' '.join(there.split())}"
+            f"this run would change and remove what is there: {' '.join(there.split())}"
         )
     yield cluster
     cluster.kubectl("delete", "--ignore-not-found", *CRDS, f"namespace/{SYSTEM}")
@@ -126,8 +155,8 @@ def values(cluster: Cluster) -> list[str]:
     """
     if cluster.nested or cluster.layout is not None:
         return ["--set", "image.pullPolicy=Never"]
-    given = os.environ.get(VALUES)
-    return ["--values", str(Path(given).absolute())] if given else []
+    given = named_file(VALUES)
+    return ["--values", str(given)] if given else []
 
 
 def install(

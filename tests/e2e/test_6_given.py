@@ -9,6 +9,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.e2e.conftest import SYSTEM
 from tests.e2e.test_1_install import kernel
 from tests.install.leftovers import left
 
@@ -72,8 +73,50 @@ def test_a_cluster_that_has_the_product_is_not_touched(fresh: Cluster) -> None:
     done = make_e2e(f"KUBECONFIG={fresh.kubeconfig}")
 
     assert 0 != done.returncode
-    assert "this cluster has a conntrack-operator, or its CRDs" in done.stdout
+    assert "would change and remove what is there: customres" in done.stdout
     assert before == left(fresh)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("KUBECONFIG=/no/file",), "KUBECONFIG: no file /no/file"),
+        (
+            ("KUBECONFIG=/dev/null",),
+            "KUBECONFIG=/dev/null names does not answer: The connection to the server",
+        ),
+        (("KUBECONFIG=Makefile", "VALUES=/no/file"), "VALUES: no file /no/file"),
+        (("VALUES=Makefile",), "VALUES goes with KUBECONFIG"),
+    ],
+)
+@pytest.mark.usefixtures("own")
+def test_what_is_mistyped_ends_before_anything_runs(
+    words: tuple[str, ...], said: str
+) -> None:
+    """
+    In one sentence, and without a look at another cluster than was meant.
+    """
+    done = make_e2e(*words)
+
+    assert 0 != done.returncode
+    assert said in done.stdout
+    assert "no tests ran" in done.stdout
+
+
+def test_a_namespace_of_somebody_else_is_not_removed(own: Cluster) -> None:
+    """
+    What has the name of ours may hold anything; nothing is installed into it.
+    """
+    own.kubectl("create", "namespace", SYSTEM)
+    try:
+        done = make_e2e(f"KUBECONFIG={own.kubeconfig}")
+        there = own.kubectl("get", "namespace", SYSTEM, "-o", "name")
+    finally:
+        own.kubectl("delete", "namespace", SYSTEM)
+
+    assert 0 != done.returncode
+    assert f"would change and remove what is there: namespace/{SYSTEM}" in done.stdout
+    assert there
 
 
 @pytest.mark.usefixtures("own")
