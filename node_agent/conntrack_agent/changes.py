@@ -115,6 +115,8 @@ class Findings:
     """Why a person wants nothing to be written; ``None``: nobody does."""
     journal: str = ""
     """Why the journal cannot be used; empty when it can."""
+    lost: str = ""
+    """Why an earlier journal was not believed; empty: there was none."""
     existing: ExistingEntriesStatus | None = None
     """How far the cutting of entries is; ``None``: none is to be cut."""
     load: Load = field(default_factory=Load)

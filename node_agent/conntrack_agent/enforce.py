@@ -238,6 +238,7 @@ class Enforcer:
             writer=self._suspects.name(drifted, memory.baseline, cores),
             contended=self._corrections.contended,
             journal=journal or self._notes.complaint,
+            lost=memory.lost,
         )
 
     def _applied(self, spec: NodeSpec) -> None:

@@ -3,10 +3,11 @@ What must outlive the agent: on disk, and synced, before the first write.
 
 One file in one private directory, replaced as a whole: written beside, synced,
 renamed, directory synced. After a kill at any point it is the old or the new one.
-What is damaged, foreign or newer is never guessed at and never overwritten: the agent
-then reports, and writes nothing to the kernel.
+What is damaged, or may be somebody else's work, is never guessed at: it is moved aside,
+and counts as unknown. What a newer agent wrote stays as it is, and so does the kernel.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -30,10 +31,15 @@ LARGEST: Final = 1 << 20
 
 _NAME: Final = "journal.json"
 _BESIDE: Final = "journal.new"
+_ASIDE: Final = "journal.damaged"
 
 
 class Doubt(ValueError):
     """What speaks against a journal, in words for a person."""
+
+
+class Newer(ValueError):
+    """A journal that this agent cannot read, and a newer one can."""
 
 
 class DiskJournal:
@@ -89,19 +95,24 @@ class DiskJournal:
         Read what is known.
 
         Returns:
-            An empty memory when there is no journal of this node yet.
+            An empty memory when there is no journal of this node yet. Of one that
+            cannot be trusted only that it was `lost`; it is moved aside.
 
         Raises:
-            JournalError: It is there and cannot be read or trusted.
+            JournalError: It cannot be read, or not be moved, or is a newer agent's.
         """
         try:
-            raw = self._read()
+            return _decoded(self._read(), self._node)
         except FileNotFoundError:
             return Memory()
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                return self._move_aside("it is a link")
             raise JournalError(f"{self._file}: {error.strerror}") from error
-        try:
-            return _decoded(raw, self._node)
+        except Newer as error:
+            raise JournalError(
+                f"{self._file} was written by a newer agent: {error}"
+            ) from error
         except (
             KeyError,
             TypeError,
@@ -111,12 +122,7 @@ class DiskJournal:
             InvalidObject,
         ) as error:
             ours = isinstance(error, Doubt | InvalidObject)
-            why = error if ours else "it is damaged"
-            raise JournalError(
-                f"{self._file} cannot be trusted ({why}); look at it, then move it "
-                "aside: the agent goes on at once, and has forgotten the values that "
-                "it found"
-            ) from error
+            return self._move_aside(str(error) if ours else "it is damaged")
 
     def save(self, memory: Memory) -> None:
         """
@@ -157,11 +163,26 @@ class DiskJournal:
             facts = os.fstat(descriptor)
             private = facts.st_uid == os.geteuid() and not facts.st_mode & 0o022
             if not stat.S_ISREG(facts.st_mode) or not private:
-                raise JournalError(
-                    f"{self._file} cannot be trusted: must be a file that only this "
-                    "user can write; look at it, then move it aside"
-                )
+                raise Doubt("it must be a file that only this user can write")
             return stream.read(LARGEST + 1)
+
+    def _move_aside(self, why: str) -> Memory:
+        """
+        Keep what cannot be trusted for people, the last one of it, and begin anew.
+
+        Raises:
+            JournalError: That cannot be.
+        """
+        try:
+            self._file.replace(self._directory / _ASIDE)
+        except OSError as error:
+            raise JournalError(
+                f"{self._file} cannot be trusted ({why}), nor moved to {_ASIDE}: "
+                f"{error.strerror}"
+            ) from error
+        memory = Memory(lost=why)
+        self.save(memory)
+        return memory
 
 
 def _encoded(memory: Memory, node: str) -> bytes:
@@ -185,8 +206,8 @@ def _decoded(raw: bytes, node: str) -> Memory:
     if len(raw) > LARGEST:
         raise Doubt(f"it has more than {LARGEST} bytes")
     document: dict[str, Any] = json.loads(raw)
-    if document["format"] != FORMAT:
-        raise Doubt(f"its format is {document['format']}, this agent knows {FORMAT}")
+    if document["format"] > FORMAT:
+        raise Newer(f"its format is {document['format']}, this agent knows {FORMAT}")
     if sha256(document["body"].encode()).hexdigest() != document["sha256"]:
         raise Doubt("its checksum does not fit")
     if document["node"] != node:

@@ -80,6 +80,12 @@ class Memory:
     counters: Sample = field(default_factory=dict)
     """The drop counters at our first sight of this boot, CPU by CPU."""
 
+    lost: str = ""
+    """
+    Why an earlier journal of this boot was not believed; empty: there was none.
+
+    What was found before it is not known.
+    """
     trial: Trial | None = None
     """What is not kept yet, or was taken back; the latter outlives a boot."""
     grown: Grown | None = None
@@ -131,6 +137,8 @@ class Memory:
             boot_id=boot_id,
             accepted=self.accepted,
             absent=self.absent,
+            # Not of a boot yet: nothing but this is known.
+            lost="" if self.boot_id else self.lost,
             nanoseconds_per_entry=self.nanoseconds_per_entry,
             # The boot has undone what was being taken back.
             trial=replace(trial, back=True) if trial and trial.failed else None,

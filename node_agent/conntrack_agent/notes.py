@@ -19,7 +19,7 @@ class Journal(Protocol):
 
     def load(self) -> Memory:
         """
-        Read what is known; `JournalError` when it cannot be trusted.
+        Read what is known; `JournalError` when it cannot be read.
         """
 
     def save(self, memory: Memory) -> None:
@@ -33,7 +33,7 @@ class Notes:
 
     def __init__(self, journal: Journal) -> None:
         """
-        Read the journal; one that cannot be trusted leaves nothing but a complaint.
+        Read the journal; one that cannot be read leaves nothing but a complaint.
 
         Args:
             journal: What outlives the process.
@@ -75,6 +75,8 @@ class Notes:
                 return
             self._read = True
             self.complaint = ""
+            if found.lost:
+                log.warning("journal was moved aside", extra={"error": found.lost})
             wish = self.memory.accepted
             known = found.accepted
             if wish is None or wish == known or (known and known.outranks(wish)):

@@ -47,7 +47,7 @@ class FakeJournal:
 
     memory: Memory = field(default_factory=Memory)
     effects: Effects = field(default_factory=Effects)
-    damaged: str = ""
+    unreadable: str = ""
     """Why it cannot be read; empty when it can."""
     full: str = ""
     """Why it cannot be written; empty when it can."""
@@ -56,8 +56,8 @@ class FakeJournal:
         """
         Read what is known.
         """
-        if self.damaged:
-            raise JournalError(self.damaged)
+        if self.unreadable:
+            raise JournalError(self.unreadable)
         return self.memory
 
     def save(self, memory: Memory) -> None:

@@ -65,6 +65,19 @@ def ready(spec: NodeSpec, generation: int, found: Findings) -> Condition:
         waiting = f"waiting for {', '.join(found.pending) or 'the first pass'}"
         soaking = "" if found.pending else found.soaking
         return answer(_FALSE, NodeReason.PENDING, soaking or waiting)
+    return answer(_TRUE, *_well(spec, found, lacking))
+
+
+def _well(spec: NodeSpec, found: Findings, lacking: list[str]) -> tuple[str, str]:
+    """
+    Say that all is as asked, and what a person should know beside: reason and message.
+    """
+    beside = ""
+    if found.lost:
+        beside = (
+            f"; an earlier journal cannot be trusted ({found.lost}), so what was found "
+            "before it is not known"
+        )
     if spec.mode == NodeMode.REVERT:
         message = f"{len(found.baseline)} settings were put back as they were found"
         if not found.baseline:
@@ -72,13 +85,13 @@ def ready(spec: NodeSpec, generation: int, found: Findings) -> Condition:
                 "nothing was put back: the journal knows of no write since this boot; "
                 "where it was lost, what was found before is not known"
             )
-        return answer(_TRUE, NodeReason.REVERTED, message)
+        return NodeReason.REVERTED, message + beside
     asked = len(spec.settings)
     without = f"; this kernel has no {', '.join(lacking)}" if lacking else ""
     message = f"{asked - len(lacking)} of {asked} settings are as asked{without}"
     if found.grown_from is not None:
         message += f"; the limit has grown from {found.grown_from} (table.growth)"
-    return answer(_TRUE, NodeReason.APPLIED, message)
+    return NodeReason.APPLIED, message + beside
 
 
 def _stopped(found: Findings) -> tuple[str, str] | None:

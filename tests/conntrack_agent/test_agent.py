@@ -16,6 +16,7 @@ from conntrack_agent.drift import HOUR, MAX_DELAY, PER_HOUR
 from conntrack_agent.errors import KernelError
 from conntrack_agent.fake_kernel import BOOT_ID, FakeKernel, Killed
 from conntrack_agent.host_files import HostFiles
+from conntrack_agent.journal import DiskJournal
 from conntrack_agent.memory import Memory
 from conntrack_agent.observations import (
     BUCKETS,
@@ -160,7 +161,7 @@ def test_a_wish_is_carried_out_without_the_api_server() -> None:
     assert NEW == node.values
 
 
-@pytest.mark.parametrize("trouble", ["full", "damaged"])
+@pytest.mark.parametrize("trouble", ["full", "unreadable"])
 def test_no_journal_no_write(trouble: str) -> None:
     """With a disk that fails the kernel is left alone, and the reason is told."""
     journal = FakeJournal()
@@ -329,11 +330,11 @@ def test_an_older_epoch_does_not_come_in_before_the_journal_can_be_read() -> Non
     """What the disk remembers counts as soon as it can be read again."""
     node = Node()
     node.agent.accept(conntrack_node(of_epoch(3, BIGGER), generation=5))
-    node.journal.damaged = "out of order"
+    node.journal.unreadable = "out of order"
     node.start()
     late = of_epoch(2, {ESTABLISHED: 1}, "r2")
     node.agent.accept(conntrack_node(late, generation=6))
-    node.journal.damaged = ""
+    node.journal.unreadable = ""
 
     assert 5 == node.run().observed_generation
     assert NEW == node.values
@@ -605,6 +606,35 @@ def test_a_revert_without_a_baseline_says_so(lost: str) -> None:
     assert [] == node.kernel.writes
     assert ("True", "Reverted") == (said(status).status, reason(status))
     assert "nothing was put back: the journal knows of no write" in said(status).message
+
+
+def test_a_journal_that_was_not_believed_is_said_until_the_next_boot(
+    tmp_path: Path,
+) -> None:
+    """The kernel is read instead; our values stay, and a way back is not promised."""
+    disk = DiskJournal(tmp_path)
+    node = Node()
+    node.agent.accept(conntrack_node(node_spec(BIGGER)))
+    node.run()
+    disk.save(node.journal.memory)
+    (tmp_path / "journal.json").write_bytes(b"half")
+    node.journal.memory = disk.load()
+    node.done.clear()
+
+    node.start().accept(conntrack_node(node_spec(BIGGER)))
+    kept = node.run()
+    again = node_spec({**BIGGER, ESTABLISHED: 900}, revision="r2")
+    node.agent.accept(conntrack_node(again, generation=2))
+    changed = node.run()
+    node.kernel.files[BOOT_ID] = "another-boot\n"
+    rebooted = node.run(passes=2)
+
+    assert ["Applied"] * 3 == list(map(reason, (kept, changed, rebooted)))
+    assert {} == kept.baseline
+    for status in (kept, changed):
+        assert "an earlier journal cannot be trusted" in said(status).message
+        assert "what was found before it is not known" in said(status).message
+    assert "journal" not in said(rebooted).message
 
 
 def test_a_table_that_fills_up_while_its_limit_is_lowered_keeps_the_old_one() -> None:

@@ -147,7 +147,7 @@ DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 
 @pytest.mark.parametrize("name", DAMAGE)
 def test_a_damaged_journal_is_not_guessed_at(name: str, directory: Path) -> None:
-    """Any doubt is an error that says where to look, and the file stays as it is."""
+    """It is moved aside for people as it was; of it is known only that it was lost."""
     journal = DiskJournal(directory, "n1")
     journal.save(FULL)
     file = directory / "journal.json"
@@ -155,12 +155,37 @@ def test_a_damaged_journal_is_not_guessed_at(name: str, directory: Path) -> None
     file.write_bytes(spoil(file.read_bytes()))
     before = file.read_bytes()
 
-    with pytest.raises(JournalError) as info:
+    found = journal.load()
+
+    assert found.lost.startswith(why)
+    assert Memory(lost=found.lost) == found == journal.load()
+    assert before == (directory / "journal.damaged").read_bytes()
+
+
+def test_the_last_damaged_journal_is_kept(directory: Path) -> None:
+    """However often it happens, two files are all that there is."""
+    journal = DiskJournal(directory, "n1")
+    for content in (b"first", b"second"):
+        journal.save(FULL)
+        (directory / "journal.json").write_bytes(content)
         journal.load()
 
-    assert str(info.value).startswith(f"{file} cannot be trusted ({why}")
-    assert "look at it, then move it aside" in str(info.value)
-    assert before == file.read_bytes()
+    assert b"second" == (directory / "journal.damaged").read_bytes()
+    assert ["journal.damaged", "journal.json"] == sorted(
+        each.name for each in directory.iterdir()
+    )
+
+
+def test_a_journal_that_cannot_be_moved_stays_unread(directory: Path) -> None:
+    """A folder in the way: nothing may be written, and both are named."""
+    journal = DiskJournal(directory, "n1")
+    journal.save(FULL)
+    (directory / "journal.json").write_bytes(b"")
+    (directory / "journal.damaged").mkdir()
+
+    with pytest.raises(JournalError, match=r"it is damaged.*nor moved to journal"):
+        journal.load()
+    assert b"" == (directory / "journal.json").read_bytes()
 
 
 def test_a_newer_format_is_named(directory: Path) -> None:
@@ -173,6 +198,7 @@ def test_a_newer_format_is_named(directory: Path) -> None:
 
     with pytest.raises(JournalError, match="its format is 2, this agent knows 1"):
         journal.load()
+    assert file.exists()
 
 
 def test_the_journal_of_another_node_counts_as_nothing(directory: Path) -> None:
@@ -194,8 +220,7 @@ def test_links_are_not_followed(name: str, directory: Path, tmp_path: Path) -> N
     journal = DiskJournal(directory)
 
     if name == "journal.json":
-        with pytest.raises(JournalError):
-            journal.load()
+        assert Memory(lost="it is a link") == journal.load()
     journal.save(Memory(boot_id="other"))
 
     assert before == elsewhere.read_bytes()
@@ -221,8 +246,7 @@ def test_a_pipe_does_not_hang_the_agent(directory: Path) -> None:
     os.mkfifo(directory / "journal.new")
     journal = DiskJournal(directory)
 
-    with pytest.raises(JournalError, match="must be a file that only this user"):
-        journal.load()
+    assert "it must be a file that only this user can write" == journal.load().lost
     journal.save(FULL)
 
     assert FULL == journal.load()
@@ -234,8 +258,7 @@ def test_a_file_that_others_can_write_is_not_trusted(directory: Path) -> None:
     journal.save(FULL)
     (directory / "journal.json").chmod(0o666)
 
-    with pytest.raises(JournalError, match="only this user can write"):
-        journal.load()
+    assert "it must be a file that only this user can write" == journal.load().lost
 
 
 def test_what_a_kill_left_beside_does_no_harm(directory: Path) -> None:
@@ -379,7 +402,7 @@ def test_a_failing_disk_is_logged_once(caplog: pytest.LogCaptureFixture) -> None
 
 def test_notes_never_write_over_what_cannot_be_read() -> None:
     """A journal in doubt is for a person to look at."""
-    journal = FakeJournal(memory=FULL, damaged="checksum")
+    journal = FakeJournal(memory=FULL, unreadable="checksum")
     notes = Notes(journal)
 
     assert not notes.save(Memory(boot_id="other"))
@@ -391,12 +414,12 @@ def test_notes_never_write_over_what_cannot_be_read() -> None:
 
 def test_a_mended_journal_is_taken_as_it_is() -> None:
     """The baseline that a person saved by hand is not lost again."""
-    journal = FakeJournal(memory=FULL, damaged="checksum")
+    journal = FakeJournal(memory=FULL, unreadable="checksum")
     notes = Notes(journal)
     newer = Accepted(object_uid="object-uid", generation=4, spec=node_spec({}))
     notes.save(Memory(boot_id="boot", accepted=newer))
 
-    journal.damaged = ""
+    journal.unreadable = ""
     notes.retry()
 
     assert ("", newer) == (notes.complaint, notes.memory.accepted)
@@ -405,12 +428,12 @@ def test_a_mended_journal_is_taken_as_it_is() -> None:
 
 def test_a_mended_journal_remembers_a_higher_generation() -> None:
     """An older wish that came in the meantime does not win."""
-    journal = FakeJournal(memory=FULL, damaged="checksum")
+    journal = FakeJournal(memory=FULL, unreadable="checksum")
     notes = Notes(journal)
     older = Accepted(object_uid="object-uid", generation=2, spec=node_spec({}))
     notes.save(Memory(accepted=older))
 
-    journal.damaged = ""
+    journal.unreadable = ""
     notes.retry()
 
     assert FULL == notes.memory
