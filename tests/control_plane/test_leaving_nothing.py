@@ -31,10 +31,12 @@ if TYPE_CHECKING:
 PACKAGES = Path(control_plane.__file__).parents[1]
 
 PARENT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from control_plane.processes import Program, Watch
 
+# Tests that were started under nohup hand an ignored SIGHUP down.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 folder = Path(sys.argv[1])
 watch = Watch(folder)
 program = Program(
